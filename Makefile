@@ -1,0 +1,111 @@
+# anykvm - see README.md for the two commands that matter; this file is meant to be read.
+#
+#   make          build build/anykvm and build/libanykvm.so
+#   make run      install what is missing, build, boot Debian's kernel to a shell
+#   make test     install what is missing, build, run the tests (about ten minutes)
+#   make check    the slow and sanitized tests too
+#   make bench    the yardstick: native, QEMU TCG and ours side by side
+#   make fmt      clang-format over what git tracks
+#
+# Folders obey the dependency rule of ARCHITECTURE.md; tools/audit checks it.  Every *.c of
+# a folder belongs to it, so there are no lists of files here.
+
+SAN ?=
+BUILD := build$(if $(SAN),-$(SAN))
+CC ?= gcc
+WERROR ?=
+
+# -- flags ---------------------------------------------------------------------------
+SEMANTICS := -std=gnu11 -fno-strict-aliasing -fno-strict-overflow -fno-delete-null-pointer-checks -fno-common
+WARNINGS  := -Wall -Wextra -Wshadow -Wundef -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+	     -Wimplicit-fallthrough -Wformat=2 $(if $(WERROR),-Werror)
+HARDENING := -fstack-protector-strong -fcf-protection=none
+OPT       ?= -O2 -g
+CFLAGS_ALL := $(SEMANTICS) $(WARNINGS) $(HARDENING) $(OPT) -fPIC -fvisibility=hidden -pthread -D_GNU_SOURCE \
+	      -I. -Iinclude $(CFLAGS)
+# The core is compiled as kernel code is: the guest's vector state stays in the registers.
+CORE_FLAGS := -mgeneral-regs-only -mno-red-zone
+LDLIBS_VMM := -lslirp -luring
+ifeq ($(SAN),asan)
+CFLAGS_ALL += -fsanitize=address,undefined -fno-sanitize-recover=undefined -DSOFT_FPU_EAGER
+LDSAN := -fsanitize=address,undefined
+endif
+ifeq ($(SAN),tsan)
+CFLAGS_ALL += -fsanitize=thread -DSOFT_FPU_EAGER
+LDSAN := -fsanitize=thread
+endif
+
+CORE_FOLDERS := base x86 core svm soft insn/soft
+LIB_FOLDERS  := $(CORE_FOLDERS) host/posix api/lib
+FOLDERS      := $(LIB_FOLDERS) host/sim vmm
+
+flags_of = $(CFLAGS_ALL) $(if $(filter $(CORE_FOLDERS),$(1)),$(CORE_FLAGS)) \
+	   $(if $(filter insn/soft,$(1)),-Iinsn/soft) \
+	   $(if $(filter x86 soft,$(1)),-Wconversion)
+
+# -- what is built -------------------------------------------------------------------
+.DEFAULT_GOAL := all
+all: $(BUILD)/anykvm $(BUILD)/libanykvm.so
+
+objects_of = $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard $(1)/*.c $(1)/*.S)))
+archive_of = $(BUILD)/$(subst /,-,$(1)).a
+
+define FOLDER_RULES
+$(BUILD)/$(1)/%.o: $(1)/%.c
+	@mkdir -p $$(@D)
+	@echo "  CC      $$<"
+	@$(CC) $$(call flags_of,$(1)) -MMD -MP -c -o $$@ $$<
+$(BUILD)/$(1)/%.o: $(1)/%.S
+	@mkdir -p $$(@D)
+	@echo "  AS      $$<"
+	@$(CC) $$(call flags_of,$(1)) -MMD -MP -c -o $$@ $$<
+$$(call archive_of,$(1)): $$(call objects_of,$(1))
+	@rm -f $$@ && $(AR) rcs $$@ $$^
+ifneq ($(SAN),)
+build-$(SAN)/$(1).a: $$(call archive_of,$(1)) ;
+endif
+-include $$(patsubst %.o,%.d,$$(call objects_of,$(1)))
+endef
+$(foreach f,$(FOLDERS),$(eval $(call FOLDER_RULES,$(f))))
+
+$(BUILD)/libanykvm.so: $(foreach f,$(LIB_FOLDERS),$(call objects_of,$(f)))
+	@echo "  LD      $@"
+	@$(CC) -shared -pthread $(LDSAN) -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--no-undefined -o $@ $^
+
+$(BUILD)/anykvm: $(call archive_of,vmm) $(BUILD)/libanykvm.so
+	@echo "  LD      $@"
+	@$(CC) -pthread $(LDSAN) -Wl,-z,relro,-z,now,-z,noexecstack -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive \
+		$(BUILD)/libanykvm.so -Wl,-rpath,'$$ORIGIN' $(LDLIBS_VMM)
+
+# -- tests ---------------------------------------------------------------------------
+# tests/<area>/test_*.c: one program each, linked with the folders that area may use.
+AREAS := base x86 soft host core guest vmm
+links_base  := base
+links_x86   := x86 base
+links_soft  := soft x86 base
+links_host  := host/posix base
+links_core  := svm core x86 host/sim base
+links_guest := api/lib svm core insn/soft soft x86 host/posix base
+links_vmm   := vmm base
+libs_x86    := -lZydis
+libs_vmm    := $(LDLIBS_VMM)
+
+define AREA_RULES
+tests_$(1) := $$(patsubst tests/%.c,$(BUILD)/tests/%,$$(wildcard tests/$(1)/test_*.c))
+$(BUILD)/tests/$(1)/%: tests/$(1)/%.c tests/test.h $$(foreach f,$$(links_$(1)),$$(call archive_of,$$(f)))
+	@mkdir -p $$(@D)
+	@echo "  CCLD    $$<"
+	@$(CC) $(CFLAGS_ALL) -MMD -MP -o $$@ $$< -Wl,--start-group $$(foreach f,$$(links_$(1)),$$(call archive_of,$$(f))) -Wl,--end-group $(LDSAN) $$(libs_$(1)) -lpthread
+.PHONY: unit-$(1)
+unit-$(1): $$(tests_$(1))
+	@tools/run-tests $$^
+-include $$(wildcard $(BUILD)/tests/$(1)/*.d)
+endef
+$(foreach a,$(AREAS),$(eval $(call AREA_RULES,$(a))))
+unit: $(foreach a,$(AREAS),$(tests_$(a)))
+	@tools/run-tests $^
+
+clean:
+	rm -rf build build-asan build-tsan
+.PHONY: all unit clean
+.SECONDARY:
