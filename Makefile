@@ -47,7 +47,7 @@ flags_of = $(CFLAGS_ALL) $(if $(filter $(CORE_FOLDERS),$(1)),$(CORE_FLAGS)) \
 .DEFAULT_GOAL := all
 all: $(BUILD)/anykvm $(BUILD)/libanykvm.so
 
-objects_of = $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard $(1)/*.c $(1)/*.S)))
+objects_of = $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard $(1)/*.c $(1)/*.S $(if $(filter vmm,$(1)),vmm/*/*.c))))
 archive_of = $(BUILD)/$(subst /,-,$(1)).a
 
 define FOLDER_RULES
