@@ -75,6 +75,8 @@ enum x86_form {
 #define X86_F_OP64	BIT_U64(15)	/* operand size in 64-bit code is 64 without REX.W */
 #define X86_F_IMPLICIT_MEM BIT_U64(16)	/* memory operand without ModRM: MASKMOVQ, XLAT, strings */
 #define X86_F_KMASK	BIT_U64(17)	/* uses a write mask other than k0 */
+#define X86_F_VL	BIT_U64(18)	/* EVEX at less than 512 bits: AVX512VL, besides its feature */
+#define X86_F_FEATURE_SHIFT 24		/* the top byte: enum x86_feature */
 
 /* prefixes */
 #define X86_P_LOCK	0x01u
@@ -128,7 +130,7 @@ struct x86_insn {
 	u8	src_bytes;	/* size of E where it differs: MOVZX, MOVSX, MOVSXD, CRC32; else op_bytes */
 	u8	code_bits;	/* 16, 32, 64: what it was decoded for */
 };
-BUILD_ASSERT(sizeof(struct x86_insn) == 64 + 8);
+BUILD_ASSERT(sizeof(struct x86_insn) == 64);	/* a cache line */
 
 enum x86_decoded {
 	X86_DECODED,
@@ -144,13 +146,16 @@ enum x86_decoded {
 enum x86_decoded x86_decode(struct x86_insn *i, const u8 *bytes, unsigned available,
 			    unsigned code_bits);
 
-/* "add", for traces and tests.  NULL if op is out of range. */
+/* "ADD", for traces and tests.  NULL if op is out of range. */
 const char *x86_op_name(unsigned op);
 
 /*
  * The CPUID feature that op needs, as enum x86_feature (x86/feature.h); 0 if every
  * 64-bit processor has it.  EVEX and VEX encodings of one mnemonic may differ.
  */
-unsigned x86_insn_feature(const struct x86_insn *i);
+static inline unsigned x86_insn_feature(const struct x86_insn *i)
+{
+	return i->flags >> X86_F_FEATURE_SHIFT;
+}
 
 #endif
