@@ -12,7 +12,9 @@
 
 SAN ?=
 BUILD := build$(if $(SAN),-$(SAN))
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 WERROR ?=
 
 # -- flags ---------------------------------------------------------------------------

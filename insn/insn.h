@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * insn.h - privileged instructions as functions
+ *
+ * insn/hw executes them; insn/soft hands them to the calling thread's software processor.
+ * Which one is decided at link time.  All are for a pinned caller unless marked [any].
+ */
+#ifndef INSN_INSN_H
+#define INSN_INSN_H
+
+#include "base/types.h"
+
+/* [any] CPUID as the processor that will run guests has it. */
+void insn_cpuid(u32 leaf, u32 subleaf, u32 out[4]);
+
+/* 0, or -EIO where the instruction would have raised #GP. */
+int  insn_rdmsr(u32 msr, u64 *value);
+int  insn_wrmsr(u32 msr, u64 value);
+
+/* [any] */
+u64  insn_rdtsc(void);
+
+/*
+ * Enter the guest of the VMCB at this bus address, until #VMEXIT.  gpr[] are the guest's
+ * registers in encoding order; RAX and RSP are the VMCB's, gpr[0] and gpr[4] are ignored.
+ * Interrupts are off; GIF is cleared and set again inside, so what arrived in the
+ * meantime is pending when this returns.  The guest's FPU state must be loaded.
+ */
+void insn_vmrun(hpa_t vmcb, u64 gpr[16]);
+void insn_vmload(hpa_t vmcb);
+void insn_vmsave(hpa_t vmcb);
+void insn_clgi(void);
+void insn_stgi(void);
+void insn_invlpga(u64 linear, u32 asid);
+
+/*
+ * Make the FPU and vector registers those of area (standard XSAVE format, 64-byte
+ * aligned, components of xcr0 only), and XCR0 what the guest has; and the inverse.
+ * Between host_fpu_begin() and host_fpu_end().
+ */
+void insn_fpu_load(const void *area, u64 xcr0);
+void insn_fpu_save(void *area, u64 xcr0);
+
+#endif
