@@ -36,6 +36,8 @@ struct x86_fault {
 	bool has_error;
 	u32 error;
 	u64 address;		/* #PF: what CR2 gets.  #DB: bits to set in DR6 */
+	bool trap;		/* INT3, INTO, INT1: the return address is the next instruction's */
+	bool icebp;		/* INT1 */
 };
 
 /* As EVENTINJ's TYPE field. */
@@ -259,13 +261,56 @@ enum x86_result x86_linear(struct x86 *x, unsigned seg, u64 offset, unsigned byt
 enum x86_result x86_raise(struct x86 *x, unsigned vector);
 enum x86_result x86_raise_error(struct x86 *x, unsigned vector, u32 error);
 
+/* The event that delivers x->fault, raised by x86_execute()'s last instruction. */
+void x86_fault_event(const struct x86 *x, struct x86_event *event);
+
+/*
+ * DR6 bits (B0..B3) of enabled execution breakpoints at the current RIP; 0 without or
+ * with RFLAGS.RF.  The caller raises #DB with them, as a fault, before the instruction.
+ */
+u64 x86_breakpoint_execute(const struct x86 *x);
+
+/* DR6 bits of enabled data or I/O breakpoints that an access hits. */
+u64 x86_breakpoint_data(const struct x86 *x, u64 linear, unsigned bytes, bool write);
+u64 x86_breakpoint_io(const struct x86 *x, u16 port, unsigned bytes);
+
+/*
+ * Guest memory through a host pointer: one access of exactly this size, which may race
+ * with other processors as guest code likes.  bytes is a constant 1, 2, 4 or 8.  Written
+ * in assembly so that the compiler neither splits it nor a sanitizer reports it.
+ */
+static inline __attribute__((always_inline)) u64 x86_memory_get(const void *p, unsigned bytes)
+{
+	u64 v;
+	u32 w;
+
+	switch (bytes) {
+	case 1: __asm__ volatile("movzbl %1, %0" : "=r"(w) : "m"(*(const u8 *)p)); return w;
+	case 2: __asm__ volatile("movzwl %1, %0" : "=r"(w) : "m"(*(const u16 *)p)); return w;
+	case 4: __asm__ volatile("movl %1, %0" : "=r"(w) : "m"(*(const u32 *)p)); return w;
+	default: __asm__ volatile("movq %1, %0" : "=r"(v) : "m"(*(const u64 *)p)); return v;
+	}
+}
+
+static inline __attribute__((always_inline)) void x86_memory_put(void *p, u64 v, unsigned bytes)
+{
+	switch (bytes) {
+	case 1: __asm__ volatile("movb %1, %0" : "=m"(*(u8 *)p) : "q"((u8)v)); return;
+	case 2: __asm__ volatile("movw %1, %0" : "=m"(*(u16 *)p) : "r"((u16)v)); return;
+	case 4: __asm__ volatile("movl %1, %0" : "=m"(*(u32 *)p) : "r"((u32)v)); return;
+	default: __asm__ volatile("movq %1, %0" : "=m"(*(u64 *)p) : "r"(v)); return;
+	}
+}
+
 /* Memory operands, TLB first.  bytes is 1, 2, 4 or 8; linear as from x86_linear(). */
 static inline enum x86_result x86_load(struct x86 *x, u64 linear, void *data, unsigned bytes)
 {
 	const struct x86_tlb_entry *e = &x->tlb->read[(linear >> PAGE_BITS) % X86_TLB_ENTRIES];
 
 	if (LIKELY(((linear + bytes - 1) & ~(PAGE_BYTES - 1)) == e->tag)) {
-		__builtin_memcpy(data, (const void *)(linear + e->addend), bytes);
+		u64 v = x86_memory_get((const void *)(linear + e->addend), bytes);
+
+		__builtin_memcpy(data, &v, bytes);
 		return X86_OK;
 	}
 	return x->bus->read(x, linear, data, bytes, X86_READ | (x->cpl == 3 ? X86_USER : 0));
@@ -276,7 +321,10 @@ static inline enum x86_result x86_store(struct x86 *x, u64 linear, const void *d
 	const struct x86_tlb_entry *e = &x->tlb->write[(linear >> PAGE_BITS) % X86_TLB_ENTRIES];
 
 	if (LIKELY(((linear + bytes - 1) & ~(PAGE_BYTES - 1)) == e->tag)) {
-		__builtin_memcpy((void *)(linear + e->addend), data, bytes);
+		u64 v = 0;
+
+		__builtin_memcpy(&v, data, bytes);
+		x86_memory_put((void *)(linear + e->addend), v, bytes);
 		return X86_OK;
 	}
 	return x->bus->write(x, linear, data, bytes, X86_WRITE | (x->cpl == 3 ? X86_USER : 0));
