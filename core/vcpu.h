@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vcpu.h - a virtual processor
+ *
+ * Locking: v->lock is held by the ioctl in progress on this vCPU (KVM_RUN included) and
+ * guards everything not marked otherwise.  Fields marked [any] are atomics that any
+ * context may touch.  Order: vm->lock before v->lock before irq locks before host spins.
+ */
+#ifndef CORE_VCPU_H
+#define CORE_VCPU_H
+
+#include <linux/kvm.h>
+
+#include "base/atomic.h"
+#include "core/backend.h"
+#include "core/emulate.h"
+#include "core/fpu.h"
+#include "host/host.h"
+#include "x86/exec.h"
+
+struct lapic;
+
+/* v->requests: things to do before the guest is entered again */
+enum vcpu_request {
+	REQ_EVENT,		/* an interrupt or other event may be deliverable */
+	REQ_TLB_FLUSH,		/* guest-physical mappings went away */
+	REQ_MMU_ROOT,		/* the nested page table's root changed */
+	REQ_CLOCK_UPDATE,	/* write the kvmclock page anew */
+	REQ_STEAL_UPDATE,
+	REQ_TRIPLE_FAULT,
+	REQ_NMI,
+	REQ_SMI,
+	REQ_EXIT,		/* return to the client */
+	REQ_IOAPIC_EOI,		/* tell the client about EOIs (split irqchip) */
+	REQ_DEAD,		/* the VM is broken: KVM_RUN answers -EIO */
+};
+
+enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST, VCPU_EXITING };
+
+/* The event queue, as KVM_GET_VCPU_EVENTS describes it. */
+struct vcpu_events {
+	struct { bool pending, injected, has_error, has_payload; u8 vector; u32 error; u64 payload; } exception;
+	struct { bool injected, soft; u8 vector; u64 next_rip; } interrupt;
+	struct { bool injected; u32 pending; /* [any] */ } nmi;
+	bool triple_fault;
+};
+
+/* State of a client's KVM_RUN between exit and re-entry; all plain data (RELIABILITY R17). */
+enum vcpu_completion { COMPLETE_NOTHING, COMPLETE_IO, COMPLETE_EMULATE, COMPLETE_MSR_READ,
+		       COMPLETE_MSR_WRITE, COMPLETE_HYPERCALL, COMPLETE_HLT };
+
+struct vcpu {
+	struct vm *vm;
+	u32 id;			/* the client's: also the initial APIC id */
+	u32 index;		/* in vm->vcpus[] */
+	struct host_mutex lock;
+	struct kvm_run *run;	/* shared with the client: hostile.  Followed by the PIO page */
+	void *pio_page;		/* at KVM_PIO_PAGE_OFFSET of the mapping */
+
+	u64 requests;		/* [any] bit enum vcpu_request */
+	u32 mode;		/* [any] enum vcpu_mode */
+	u32 cpu;		/* [any] the host processor it is on, ~0u if none */
+	struct host_wait wait;	/* a halted vCPU sleeps here */
+	u32 mp_state;		/* [any] KVM_MP_STATE_* */
+	u32 pending_init, pending_sipi; /* [any] INIT received; SIPI vector | 0x100 */
+
+	struct x86 x;		/* registers; which groups are current: regs_valid, regs_dirty */
+	u64 regs_valid, regs_dirty;	/* REGS_*: in x; newer in x than in the back end */
+	void *backend;		/* svm's or vmx's part */
+
+	struct vcpu_events events;
+	struct emulate emulate;	/* an instruction under emulation */
+	enum vcpu_completion completion;
+	struct { u16 port; u8 bytes, count_done; bool in, string; u32 count; u64 next_rip; } io;
+	struct { u32 index; u64 data; u64 next_rip; } msr_exit;
+
+	struct kvm_cpuid_entry2 *cpuid;	/* sorted as the client gave it */
+	u32 cpuid_count;
+
+	struct fpu_state *fpu;	/* guest XSAVE area, core/fpu.h */
+	u64 guest_xcr0_allowed;
+	u64 xss;
+
+	struct lapic *lapic;	/* NULL without an in-kernel one */
+	u64 apic_base;
+	u64 cr8;		/* without an in-kernel LAPIC */
+
+	/* time */
+	u64 tsc_offset, tsc_adjust, tsc_khz;
+	u64 system_time_msr, wall_clock_msr, steal_time_msr, async_pf_msr, eoi_msr;
+	u32 clock_version;
+
+	u64 misc_enable, debugctl, mcg_status, mcg_cap, spec_ctrl;
+	u32 guest_debug;	/* KVM_GUESTDBG_* */
+	u64 guest_debug_dr[8];
+	u64 eff_dr[8];
+
+	hpa_t mmu_root;
+	u64 mmu_generation;
+
+	bool launched;		/* has been run: CPUID is frozen */
+	u64 stat[64];		/* by enum vcpu_stat, core/stat.def */
+};
+
+/* Ask for something before the next entry; does not wake or kick.  [any] */
+static inline void vcpu_request(struct vcpu *v, enum vcpu_request r)
+{
+	atomic_fetch_or(&v->requests, BIT_U64(r));
+}
+
+/* Was it asked for?  Clears it.  [any] */
+static inline bool vcpu_request_take(struct vcpu *v, enum vcpu_request r)
+{
+	if (!(atomic_load_acquire(&v->requests) & BIT_U64(r)))
+		return false;
+	atomic_fetch_and(&v->requests, ~BIT_U64(r));
+	return true;
+}
+
+/* Make it look at its requests soon: out of the guest, or out of its sleep.  [any] */
+void vcpu_kick(struct vcpu *v);
+
+/* vm->lock is not held.  0 and *v, -EEXIST, -EINVAL, -ENOMEM.  [sleep] */
+int  vcpu_create(struct vm *vm, u32 id, struct vcpu **v);
+void vcpu_destroy(struct vcpu *v);		/* [sleep] after its last use */
+void vcpu_reset(struct vcpu *v, bool init);	/* [sleep] power-up, or INIT */
+
+/* KVM_RUN: 0 with run->exit_reason, -EINTR, -errno.  v->lock held.  [sleep] */
+int  vcpu_run(struct vcpu *v);
+
+/* Make these groups of v->x current; about to change these groups (implies current). */
+void vcpu_regs_need(struct vcpu *v, u64 groups);
+void vcpu_regs_dirty(struct vcpu *v, u64 groups);
+
+/* Queue an exception for the guest (event.c): combines with what is in flight. */
+void event_exception(struct vcpu *v, unsigned vector, bool has_error, u32 error);
+void event_page_fault(struct vcpu *v, u64 address, u32 error);
+void event_nmi(struct vcpu *v);			/* [any] */
+
+/* Register ioctls (regs.c).  v->lock held.  0 or -EINVAL. */
+int  vcpu_get_regs(struct vcpu *v, struct kvm_regs *regs);
+int  vcpu_set_regs(struct vcpu *v, const struct kvm_regs *regs);
+int  vcpu_get_sregs(struct vcpu *v, struct kvm_sregs *sregs);
+int  vcpu_set_sregs(struct vcpu *v, const struct kvm_sregs *sregs);
+int  vcpu_get_sregs2(struct vcpu *v, struct kvm_sregs2 *sregs);
+int  vcpu_set_sregs2(struct vcpu *v, const struct kvm_sregs2 *sregs);
+int  vcpu_get_fpu(struct vcpu *v, struct kvm_fpu *fpu);
+int  vcpu_set_fpu(struct vcpu *v, const struct kvm_fpu *fpu);
+/* size: of the buffer, sizeof(struct kvm_xsave) or KVM_CAP_XSAVE2's */
+int  vcpu_get_xsave(struct vcpu *v, void *buffer, u32 size);
+int  vcpu_set_xsave(struct vcpu *v, const void *buffer, u32 size);
+int  vcpu_get_xcrs(struct vcpu *v, struct kvm_xcrs *xcrs);
+int  vcpu_set_xcrs(struct vcpu *v, const struct kvm_xcrs *xcrs);
+int  vcpu_get_debugregs(struct vcpu *v, struct kvm_debugregs *d);
+int  vcpu_set_debugregs(struct vcpu *v, const struct kvm_debugregs *d);
+int  vcpu_get_events(struct vcpu *v, struct kvm_vcpu_events *e);
+int  vcpu_set_events(struct vcpu *v, const struct kvm_vcpu_events *e);
+int  vcpu_get_mp_state(struct vcpu *v, struct kvm_mp_state *s);
+int  vcpu_set_mp_state(struct vcpu *v, const struct kvm_mp_state *s);
+int  vcpu_set_guest_debug(struct vcpu *v, const struct kvm_guest_debug *d);
+int  vcpu_translate(struct vcpu *v, struct kvm_translation *t);
+int  vcpu_interrupt(struct vcpu *v, u32 vector);	/* KVM_INTERRUPT, no in-kernel irqchip */
+int  vcpu_set_tsc_khz(struct vcpu *v, u32 khz);
+
+/* CPUID (cpuid.c) */
+int  cpuid_supported(struct kvm_cpuid_entry2 *entries, u32 *count);	/* -E2BIG */
+int  vcpu_set_cpuid(struct vcpu *v, const struct kvm_cpuid_entry2 *entries, u32 count);
+int  vcpu_get_cpuid(struct vcpu *v, struct kvm_cpuid_entry2 *entries, u32 *count);
+void cpuid_execute(struct vcpu *v, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+const struct kvm_cpuid_entry2 *cpuid_find(struct vcpu *v, u32 leaf, u32 subleaf);
+bool cpuid_has(struct vcpu *v, unsigned feature);	/* enum x86_feature */
+
+/* MSRs (msr.c).  host: from the client, which may do more.  0, or 1: #GP (KVM_GET_MSRS stops). */
+int  msr_get(struct vcpu *v, u32 index, u64 *data, bool host);
+int  msr_set(struct vcpu *v, u32 index, u64 data, bool host);
+int  msr_index_list(u32 *indices, u32 *count);		/* KVM_GET_MSR_INDEX_LIST: -E2BIG */
+int  msr_feature_list(u32 *indices, u32 *count);
+int  msr_feature_get(u32 index, u64 *data);
+
+#endif
