@@ -120,8 +120,13 @@ static inline bool vcpu_request_take(struct vcpu *v, enum vcpu_request r)
 /* Make it look at its requests soon: out of the guest, or out of its sleep.  [any] */
 void vcpu_kick(struct vcpu *v);
 
-/* vm->lock is not held.  0 and *v, -EEXIST, -EINVAL, -ENOMEM.  [sleep] */
-int  vcpu_create(struct vm *vm, u32 id, struct vcpu **v);
+/*
+ * vm->lock is not held.  run: VCPU_RUN_PAGES zeroed pages that the door shares with the
+ * client and keeps until after vcpu_destroy(): struct kvm_run, the PIO page, the ring of
+ * coalesced MMIO.  0 and *v, -EEXIST, -EINVAL, -ENOMEM.  [sleep]
+ */
+#define VCPU_RUN_PAGES	3u
+int  vcpu_create(struct vm *vm, u32 id, void *run, struct vcpu **v);
 void vcpu_destroy(struct vcpu *v);		/* [sleep] after its last use */
 void vcpu_reset(struct vcpu *v, bool init);	/* [sleep] power-up, or INIT */
 
