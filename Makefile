@@ -37,7 +37,7 @@ CFLAGS_ALL += -fsanitize=thread -DSOFT_FPU_EAGER
 LDSAN := -fsanitize=thread
 endif
 
-CORE_FOLDERS := base x86 core svm soft insn/soft
+CORE_FOLDERS := base x86 core svm soft insn/soft api
 LIB_FOLDERS  := $(CORE_FOLDERS) host/posix api/lib
 FOLDERS      := $(LIB_FOLDERS) host/sim vmm
 
@@ -87,7 +87,7 @@ links_x86   := x86 base
 links_soft  := soft x86 base
 links_host  := host/posix base
 links_core  := svm core x86 host/sim base
-links_guest := api/lib svm core insn/soft soft x86 host/posix base
+links_guest := api/lib api svm core insn/soft soft x86 host/posix base
 links_vmm   := vmm base
 libs_x86    := -lZydis
 libs_vmm    := $(LDLIBS_VMM)
