@@ -20,6 +20,18 @@
 
 struct lapic;
 
+/* v->stat[] */
+enum vcpu_stat {
+#define VM_STAT(name)
+#define VCPU_STAT(name) VCPU_STAT_##name,
+#include "core/stat.def"
+#undef VM_STAT
+#undef VCPU_STAT
+	VCPU_STATS
+};
+BUILD_ASSERT(VCPU_STATS <= 64);
+#define VCPU_COUNT(v, name) ((void)(v)->stat[VCPU_STAT_##name]++)
+
 /* v->requests: things to do before the guest is entered again */
 enum vcpu_request {
 	REQ_EVENT,		/* an interrupt or other event may be deliverable */
@@ -49,6 +61,9 @@ struct vcpu_events {
 enum vcpu_completion { COMPLETE_NOTHING, COMPLETE_IO, COMPLETE_EMULATE, COMPLETE_MSR_READ,
 		       COMPLETE_MSR_WRITE, COMPLETE_HYPERCALL, COMPLETE_HLT };
 
+#define VCPU_MCE_BANKS	32u
+#define VCPU_MTRRS	8u	/* variable ranges */
+
 struct vcpu {
 	struct vm *vm;
 	u32 id;			/* the client's: also the initial APIC id */
@@ -73,6 +88,9 @@ struct vcpu {
 	enum vcpu_completion completion;
 	struct { u16 port; u8 bytes, count_done; bool in, string; u32 count; u64 next_rip; } io;
 	struct { u32 index; u64 data; u64 next_rip; } msr_exit;
+	struct { bool is_64bit; u64 next_rip; } hypercall;
+	int srcu_cookie;	/* of vm->srcu, held while KVM_RUN handles things */
+	int run_result;		/* what KVM_RUN is going to return */
 
 	struct kvm_cpuid_entry2 *cpuid;	/* sorted as the client gave it */
 	u32 cpuid_count;
@@ -90,7 +108,12 @@ struct vcpu {
 	u64 system_time_msr, wall_clock_msr, steal_time_msr, async_pf_msr, eoi_msr;
 	u32 clock_version;
 
-	u64 misc_enable, debugctl, mcg_status, mcg_cap, spec_ctrl;
+	u64 misc_enable, debugctl, mcg_status, mcg_cap, mcg_ctl, spec_ctrl;
+	u64 mce_bank[VCPU_MCE_BANKS * 4];	/* CTL STATUS ADDR MISC of each */
+	struct { u64 default_type, fixed[11], variable[2 * VCPU_MTRRS]; } mtrr;
+	u64 hwcr, microcode_revision, osvw_length, osvw_status, arch_capabilities, smbase;
+	u64 poll_control, nb_cfg_ecs, bu_cfg2;
+	s32 external_vector;	/* split irqchip: from the client's PIC; -1 if none */
 	u32 guest_debug;	/* KVM_GUESTDBG_* */
 	u64 guest_debug_dr[8];
 	u64 eff_dr[8];
@@ -142,6 +165,14 @@ void event_exception(struct vcpu *v, unsigned vector, bool has_error, u32 error)
 void event_page_fault(struct vcpu *v, u64 address, u32 error);
 void event_nmi(struct vcpu *v);			/* [any] */
 
+/* CR8 of the LAPIC, or the vCPU's own without one; 1 is #GP. */
+u64  vcpu_cr8_get(struct vcpu *v);
+int  vcpu_cr8_set(struct vcpu *v, u64 cr8);
+/* Is it executing 64-bit code?  Brings the segments and control registers in. */
+bool vcpu_is_64bit_code(struct vcpu *v);
+/* RIP to past the instruction; 0: its length is asked of the decoder.  Ends the shadow. */
+void vcpu_skip(struct vcpu *v, u64 next_rip);
+
 /* Register ioctls (regs.c).  v->lock held.  0 or -EINVAL. */
 int  vcpu_get_regs(struct vcpu *v, struct kvm_regs *regs);
 int  vcpu_set_regs(struct vcpu *v, const struct kvm_regs *regs);
@@ -174,6 +205,8 @@ int  vcpu_get_cpuid(struct vcpu *v, struct kvm_cpuid_entry2 *entries, u32 *count
 void cpuid_execute(struct vcpu *v, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 const struct kvm_cpuid_entry2 *cpuid_find(struct vcpu *v, u32 leaf, u32 subleaf);
 bool cpuid_has(struct vcpu *v, unsigned feature);	/* enum x86_feature */
+void cpuid_update_runtime(struct vcpu *v);	/* CR4, XCR0 or the APIC base changed */
+u64  cpuid_xcr0_supported(void);		/* what any guest may be given */
 
 /* MSRs (msr.c).  host: from the client, which may do more.  0, or 1: #GP (KVM_GET_MSRS stops). */
 int  msr_get(struct vcpu *v, u32 index, u64 *data, bool host);

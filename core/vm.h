@@ -24,6 +24,17 @@
 #define VM_MAX_VCPUS	256u
 #define VM_RECOMMENDED_VCPUS 64u
 
+/* vm->stat[] */
+enum vm_stat {
+#define VM_STAT(name) VM_STAT_##name,
+#define VCPU_STAT(name)
+#include "core/stat.def"
+#undef VM_STAT
+#undef VCPU_STAT
+	VM_STATS
+};
+BUILD_ASSERT(VM_STATS <= 32);
+
 struct vm {
 	struct host_mutex lock;
 	struct host_srcu srcu;

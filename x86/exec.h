@@ -13,7 +13,9 @@
  * (bus->probe) before the first is made.
  *
  * Memory operands go first to a small software TLB of the caller's, of which a miss asks
- * the bus.  A caller without one points tlb at x86_tlb_empty.
+ * the bus.  A caller without one points tlb at x86_tlb_empty, and so does any caller while
+ * alignment checks (CR0.AM, RFLAGS.AC, CPL 3) or data breakpoints are on, which only a miss
+ * looks at.
  */
 #ifndef X86_EXEC_H
 #define X86_EXEC_H
@@ -195,6 +197,8 @@ struct x86 {
 	/* -- what is going on -- */
 	struct x86_fault fault;		/* with X86_FAULT */
 	struct x86_event delivering;	/* valid inside x86_deliver() and until it succeeds */
+	u64	scratch;		/* of the handlers; nothing between instructions */
+	u64	debug_hits;		/* DR6 bits that the instruction's accesses hit: #DB after it */
 	bool	nmi_blocked;		/* IRET clears it, when it completes */
 	u32	string_budget;		/* REP iterations before X86_REPEAT; set by the caller, e.g. 4096 */
 };
@@ -270,7 +274,11 @@ void x86_fault_event(const struct x86 *x, struct x86_event *event);
  */
 u64 x86_breakpoint_execute(const struct x86 *x);
 
-/* DR6 bits of enabled data or I/O breakpoints that an access hits. */
+/*
+ * DR6 bits of enabled data or I/O breakpoints that an access hits.  Instructions collect
+ * them in x->debug_hits where they miss the TLB: a caller that wants them points x->tlb at
+ * x86_tlb_empty while DR7 enables any.
+ */
 u64 x86_breakpoint_data(const struct x86 *x, u64 linear, unsigned bytes, bool write);
 u64 x86_breakpoint_io(const struct x86 *x, u16 port, unsigned bytes);
 

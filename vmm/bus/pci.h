@@ -9,9 +9,12 @@
  *
  * A device interrupts with pci_msix_fire() when pci_msix_enabled(), else pci_intx_set().
  *
- * Locking: bus->lock guards configuration space, BAR placement and MSI-X state of all
- * devices.  No callback is called with it held, except msix_changed.  bar_read and bar_write come from
- * vCPU threads, several at once: the device locks for itself.
+ * Locking: bus->lock guards configuration space, BAR placement, MSI-X state and INTx pins of
+ * all devices; no callback is called with it held, so a device may hold its own lock
+ * when it interrupts.  bus->config_lock is taken around a whole configuration write, callbacks included,
+ * so that bar_moved calls come in order; a device never takes it.  bar_read and bar_write
+ * come from vCPU threads, several at once: the device locks for itself.
+ * Order: config_lock, the device's own, bus->lock.
  */
 #ifndef VMM_BUS_PCI_H
 #define VMM_BUS_PCI_H
@@ -28,6 +31,8 @@
 #define PCI_INTX_FIRST	16u		/* INTA of slot s is GSI 16 + s % 8 */
 #define PCI_INTX_COUNT	8u
 #define PCI_UNMAPPED	(~0ull)
+#define PCI_WINDOW_START 0xc0000000ull	/* memory BARs: from the end of low RAM ... */
+#define PCI_WINDOW_END	0xfec00000ull	/* ... to the IOAPIC */
 
 enum { PCI_BAR_IO = 1, PCI_BAR_64 = 2, PCI_BAR_PREFETCH = 4 };
 
@@ -56,9 +61,8 @@ struct pci_ops {
 struct pci_bar {
 	u64	bytes;		/* a power of two; 0: not there */
 	u32	flags;		/* PCI_BAR_* */
-	u64	address;	/* what the guest, or we at first, wrote */
 	u64	mapped;		/* where it is on the bus now, or PCI_UNMAPPED */
-	struct pci_device *device;	/* for the bus's callbacks */
+	struct pci_device *device;	/* whose it is, for the bus's callbacks */
 	u8	number;
 };
 
@@ -83,6 +87,7 @@ struct pci_device {
 	u8	last_capability; /* where the next one is linked from */
 	u16	capabilities_end; /* first free byte for one */
 	u8	config[PCI_CONFIG_BYTES];
+	u8	initial[PCI_CONFIG_BYTES];	/* as registered, for a reset */
 	u8	writable[PCI_CONFIG_BYTES];	/* bits the guest can write */
 	struct pci_bar bar[PCI_BARS];
 	struct pci_msix msix;
@@ -93,15 +98,16 @@ struct pci_wires {
 	void	*owner;
 	void	(*msi)(void *owner, u64 address, u32 data);
 	void	(*line)(void *owner, unsigned gsi, bool level);
+	void	(*reset_control)(void *owner, u8 value);	/* a byte written to port 0xcf9 */
 };
 
 struct pci_bus {
-	pthread_mutex_t lock;	/* see the top */
+	pthread_mutex_t config_lock, lock;	/* see the top */
 	struct bus *pio, *mmio;
 	struct pci_wires wires;
 	u32	address;	/* port 0xcf8 */
-	u64	window, window_end;	/* memory for BARs: MMIO */
-	u32	io_window, io_window_end;	/* and ports */
+	u64	window, window_end;	/* what is left to place memory BARs in */
+	u32	io_window, io_window_end;	/* and port BARs */
 	struct pci_device *device[PCI_SLOTS];
 	struct pci_device bridge;	/* slot 0 */
 };
@@ -152,11 +158,16 @@ int pci_bus_init(struct pci_bus *bus, struct bus *pio, struct bus *mmio, const s
 void pci_bus_reset(struct pci_bus *bus);	/* all devices, all vCPUs stopped */
 void pci_bus_fini(struct pci_bus *bus);	/* destroys the devices */
 
-/* Used by pci.c and pci_msix.c; with bus->lock held. */
+/* A configuration access as ports 0xcf8 and 0xcfc make it; all ones if nobody is there. */
+u32  pci_config_read(struct pci_bus *bus, unsigned slot, unsigned offset, unsigned size);
+void pci_config_write(struct pci_bus *bus, unsigned slot, unsigned offset, unsigned size, u32 value);
+
+/* Between pci.c and pci_msix.c; they take bus->lock themselves. */
 bool pci_msix_owns(const struct pci_device *d, unsigned bar, u64 offset);
 u64  pci_msix_read(struct pci_device *d, u64 offset, unsigned size);
 void pci_msix_write(struct pci_device *d, u64 offset, unsigned size, u64 value);
-void pci_msix_control_written(struct pci_device *d, u16 before);
+/* Message control was written: send what became pending while all was masked. */
+void pci_msix_flush(struct pci_device *d);
 void pci_msix_reset(struct pci_device *d);
 
 #endif
