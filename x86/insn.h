@@ -76,6 +76,7 @@ enum x86_form {
 #define X86_F_IMPLICIT_MEM BIT_U64(16)	/* memory operand without ModRM: MASKMOVQ, XLAT, strings */
 #define X86_F_KMASK	BIT_U64(17)	/* uses a write mask other than k0 */
 #define X86_F_VL	BIT_U64(18)	/* EVEX at less than 512 bits: AVX512VL, besides its feature */
+#define X86_F_IMPLICIT_GPR BIT_U64(19)	/* GPR_READ, GPR_WRITE are of RAX, RCX or RDX: PCMPESTRI, FNSTSW AX */
 #define X86_F_FEATURE_SHIFT 24		/* the top byte: enum x86_feature */
 
 /* prefixes */
