@@ -3,7 +3,7 @@
  * slot.h - memory slots: which guest-physical addresses are which of the owner's memory
  *
  * A struct slots is immutable once published in vm->slots; a change makes a new one and
- * waits for readers (vm->srcu).
+ * waits for readers (vm->srcu).  So is a struct slot, but for the bits of its dirty log.
  */
 #ifndef CORE_SLOT_H
 #define CORE_SLOT_H
@@ -16,6 +16,7 @@ struct vcpu;
 
 #define SLOT_COUNT	512u	/* KVM_CAP_NR_MEMSLOTS */
 #define SLOT_SPACES	2u	/* address spaces: 1 is SMM's */
+#define SLOT_GPA_BITS	48u	/* what four levels of nested page table reach */
 
 struct slot {
 	u64 gfn, pages;
@@ -26,12 +27,14 @@ struct slot {
 };
 
 struct slots {
-	u32 count;
 	u64 generation;
-	struct slot *by_gfn[SLOT_COUNT];	/* ascending, no overlap */
+	struct slot_space {
+		u32 count;
+		struct slot *by_gfn[SLOT_COUNT];	/* ascending, no overlap */
+	} space[SLOT_SPACES];
 };
 
-/* KVM_SET_USER_MEMORY_REGION: -EINVAL, -EEXIST (overlap), -ENOMEM.  [sleep] */
+/* KVM_SET_USER_MEMORY_REGION: -EINVAL, -EEXIST (overlap), -ENOMEM.  vm->lock held.  [sleep] */
 int  slot_set(struct vm *vm, const struct kvm_userspace_memory_region *region);
 void slots_free(struct vm *vm);			/* [sleep] at the end */
 
@@ -39,12 +42,30 @@ void slots_free(struct vm *vm);			/* [sleep] at the end */
 struct slot *slot_find(struct vm *vm, gfn_t gfn);
 static inline hva_t slot_hva(const struct slot *s, gpa_t gpa) { return s->hva + (gpa - (s->gfn << PAGE_BITS)); }
 
-/* Dirty log: mark one page; KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG. */
-void slot_mark_dirty(struct vm *vm, gfn_t gfn);	/* inside srcu.  [any] */
-int  slot_get_dirty(struct vm *vm, const struct kvm_dirty_log *log);	/* copies out itself */
-int  slot_clear_dirty(struct vm *vm, const struct kvm_clear_dirty_log *log);
+/* The slot with the client's number; NULL.  vm->lock held or inside vm->srcu. */
+struct slot *slot_by_id(struct vm *vm, u32 id);
 
-/* Guest memory by physical address; crosses slots; marks dirty.  -EFAULT.  [sleep] */
+/* --- the dirty log (dirty.c) --- */
+
+/* Mark one page.  Inside srcu.  [any] */
+void slot_mark_dirty(struct vm *vm, gfn_t gfn);
+static inline u64 slot_dirty_bytes(const struct slot *s) { return (s->pages + 63) / 64 * 8; }
+
+/*
+ * KVM_GET_DIRTY_LOG: copies out itself.  -ENOENT without such a slot or a log in it, -EINVAL,
+ * -EFAULT, -ENOMEM.  What is returned was written before; what is written from now on is in
+ * the next answer.  vm->lock held.  [sleep]
+ */
+int  slot_get_dirty(struct vm *vm, const struct kvm_dirty_log *log);
+/* KVM_CLEAR_DIRTY_LOG.  vm->lock held.  [sleep] */
+int  slot_clear_dirty(struct vm *vm, const struct kvm_clear_dirty_log *log);
+/* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: flags is the capability's argument.  0 or -EINVAL. */
+int  slot_dirty_manual(struct vm *vm, u64 flags);
+
+/*
+ * Guest memory by physical address; crosses slots; marks dirty.  Enters vm->srcu itself.
+ * -EFAULT, perhaps after a part.  [sleep]
+ */
 int  guest_read(struct vm *vm, gpa_t gpa, void *data, u64 bytes);
 int  guest_write(struct vm *vm, gpa_t gpa, const void *data, u64 bytes);
 

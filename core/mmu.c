@@ -1,0 +1,522 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * mmu.c - the nested page table and the guest's own
+ *
+ * The nested page table is a cache: it can always be rebuilt from the slots and from the
+ * owner's memory, so whatever changes either of those only takes entries away.  A fault
+ * puts one entry back.
+ *
+ * The owner's pages are referenced only while an entry for them is being made.  What keeps
+ * an entry right afterwards is the owner's space telling us before it changes
+ * (invalidate_begin): a fault that began before such a change notices the sequence number
+ * under the lock, drops what it found and is tried again.
+ *
+ * Table pages are freed after every processor has left the guest and flushed, since a
+ * processor may be in the middle of a walk.
+ *
+ * Invariants:
+ *   1. Only entry_write() stores to a table.  A present entry never becomes another
+ *      present one with a different address: it is cleared and flushed between.
+ *   2. A logging slot has no large entries, and a writable one only where its dirty bit
+ *      is set.
+ *   3. A page of a read-only slot is never writable.
+ *
+ * Locking: vm->srcu or vm->lock, then mmu->lock.  Flushing waits without mmu->lock.
+ * Reference: AMD64 Architecture Programmer's Manual vol. 2, "Nested Paging".
+ * Not modelled: accessed bits (entries are made with A and D set, so that processors never
+ * write to the table); 1 GiB pages.
+ */
+#include "core/mmu.h"
+
+#include <linux/errno.h>
+
+#include "base/bits.h"
+#include "core/vm.h"
+#include "x86/walk.h"
+
+#define ENTRY_P		BIT_U64(0)
+#define ENTRY_W		BIT_U64(1)
+#define ENTRY_U		BIT_U64(2)	/* nested walks are user accesses */
+#define ENTRY_A		BIT_U64(5)
+#define ENTRY_D		BIT_U64(6)
+#define ENTRY_LARGE	BIT_U64(7)
+#define ENTRY_ADDRESS	0x000ffffffffff000ull
+
+#define ENTRIES		512u		/* in a table page */
+#define LARGE_LEVEL	2u
+#define LARGE_PAGES	512u		/* 4 KiB pages in a 2 MiB one */
+#define GFN_END		(1ull << (SLOT_GPA_BITS - PAGE_BITS))
+
+/* --- entries and tables ------------------------------------------------------- */
+
+/* Frames that one entry at a level covers. */
+static u64 level_pages(unsigned level)
+{
+	return 1ull << (9 * (level - 1));
+}
+
+static unsigned level_index(gfn_t gfn, unsigned level)
+{
+	return gfn >> (9 * (level - 1)) & (ENTRIES - 1);
+}
+
+static bool entry_is_leaf(u64 entry, unsigned level)
+{
+	return level == 1 || (entry & ENTRY_LARGE);
+}
+
+static u64 *entry_table(u64 entry)
+{
+	return host_from_bus(entry & ENTRY_ADDRESS);
+}
+
+/* The one place where the nested page table changes.  mmu->lock held. */
+static void entry_write(struct vm *vm, u64 *entry, u64 new)
+{
+	u64 old = *entry;
+
+	if (VM_BUG(vm, (old & ENTRY_P) && (new & ENTRY_P) && ((old ^ new) & ENTRY_ADDRESS)))
+		return;
+	atomic_store_release(entry, new);
+}
+
+/* A table page for *entry, if it has none.  NULL: no memory. */
+static u64 *table_get(struct vm *vm, u64 *entry)
+{
+	u64 *table;
+
+	if (*entry & ENTRY_P)
+		return entry_table(*entry);
+	table = host_alloc_pages(0, 0);
+	if (!table)
+		return NULL;
+	vm->mmu.pages++;
+	vm->stat[VM_STAT_mmu_pages] = vm->mmu.pages;
+	entry_write(vm, entry, host_bus_address(table) | ENTRY_P | ENTRY_W | ENTRY_U | ENTRY_A);
+	return table;
+}
+
+static void table_free(struct vm *vm, u64 *table)
+{
+	host_free_pages(table, 0);
+	vm->mmu.pages--;
+	vm->stat[VM_STAT_mmu_pages] = vm->mmu.pages;
+}
+
+/*
+ * The lowest entry on the way to gfn that exists: the leaf, or a hole above it.  *level
+ * says at which level.
+ */
+static u64 *entry_find(struct mmu *mmu, gfn_t gfn, unsigned *level)
+{
+	u64 *table = mmu->root;
+
+	for (*level = MMU_LEVELS; ; (*level)--) {
+		u64 *entry = &table[level_index(gfn, *level)];
+
+		if (!(*entry & ENTRY_P) || entry_is_leaf(*entry, *level))
+			return entry;
+		table = entry_table(*entry);
+	}
+}
+
+/* The entry that holds the table of level 1 for gfn, which exists. */
+static u64 *entry_parent(struct mmu *mmu, gfn_t gfn)
+{
+	u64 *table = mmu->root;
+
+	for (unsigned level = MMU_LEVELS; level > 2; level--)
+		table = entry_table(table[level_index(gfn, level)]);
+	return &table[level_index(gfn, 2)];
+}
+
+/* --- taking away ---------------------------------------------------------------- */
+
+void mmu_flush(struct vm *vm)
+{
+	vm->stat[VM_STAT_remote_tlb_flush]++;
+	vm_request_all(vm, REQ_TLB_FLUSH, true);
+}
+
+/*
+ * Detached table pages wait for the flush in a list through their first word, which is
+ * then an entry that is not present, like the zero that it might as well be.
+ */
+static void tables_detach(struct vm *vm, u64 *parent, u64 **detached)
+{
+	u64 *table = entry_table(*parent);
+
+	entry_write(vm, parent, 0);
+	entry_write(vm, table, (u64)(uintptr_t)*detached);
+	*detached = table;
+}
+
+static void tables_free(struct vm *vm, u64 *detached)
+{
+	while (detached) {
+		u64 *next = (u64 *)(uintptr_t)*detached;
+
+		table_free(vm, detached);
+		detached = next;
+	}
+}
+
+/* Clear all leaves that touch [gfn, end).  Were there any? */
+static bool zap_locked(struct vm *vm, gfn_t gfn, gfn_t end, u64 **detached)
+{
+	bool zapped = false;
+
+	while (gfn < end) {
+		unsigned level;
+		u64 *entry = entry_find(&vm->mmu, gfn, &level);
+		gfn_t next = (gfn | (level_pages(level) - 1)) + 1;
+
+		if (level == 1 && is_aligned(gfn, LARGE_PAGES) && end - gfn >= LARGE_PAGES) {
+			tables_detach(vm, entry_parent(&vm->mmu, gfn), detached);
+			next = gfn + LARGE_PAGES;
+			zapped = true;
+		} else if (*entry & ENTRY_P) {
+			entry_write(vm, entry, 0);
+			zapped = true;
+		}
+		gfn = next;
+	}
+	return zapped;
+}
+
+void mmu_zap(struct vm *vm, gfn_t gfn, u64 pages)
+{
+	struct mmu *mmu = &vm->mmu;
+	u64 *detached = NULL;
+	bool zapped;
+
+	if (!mmu->root)
+		return;
+	host_mutex_lock(&mmu->lock);
+	zapped = zap_locked(vm, gfn, MIN_OF(gfn + pages, GFN_END), &detached);
+	vm->stat[VM_STAT_mmu_zaps] += zapped;
+	host_mutex_unlock(&mmu->lock);
+	if (!zapped)
+		return;
+	mmu_flush(vm);
+
+	host_mutex_lock(&mmu->lock);	/* the count of pages */
+	tables_free(vm, detached);
+	host_mutex_unlock(&mmu->lock);
+}
+
+/* Take write access from a leaf.  A large one goes, and comes back as small ones. */
+static bool entry_protect(struct vm *vm, u64 *entry, unsigned level)
+{
+	if (!(*entry & ENTRY_P) || (level == 1 && !(*entry & ENTRY_W)))
+		return false;
+	entry_write(vm, entry, level == 1 ? *entry & ~ENTRY_W : 0);
+	return true;
+}
+
+bool mmu_protect_mask(struct vm *vm, gfn_t gfn, u64 mask)
+{
+	bool changed = false;
+
+	while (mask) {
+		unsigned level, n = bit_lowest(mask);
+		u64 *entry = entry_find(&vm->mmu, gfn + n, &level);
+
+		changed |= entry_protect(vm, entry, level);
+		mask &= mask - 1;
+	}
+	return changed;
+}
+
+void mmu_write_protect(struct vm *vm, gfn_t gfn, u64 pages)
+{
+	gfn_t end = MIN_OF(gfn + pages, GFN_END);
+	bool changed = false;
+
+	host_mutex_lock(&vm->mmu.lock);
+	while (gfn < end) {
+		unsigned level;
+		u64 *entry = entry_find(&vm->mmu, gfn, &level);
+
+		changed |= entry_protect(vm, entry, level);
+		gfn = (gfn | (level_pages(level) - 1)) + 1;
+	}
+	host_mutex_unlock(&vm->mmu.lock);
+	if (changed)
+		mmu_flush(vm);
+}
+
+/* --- the owner's memory changes ---------------------------------------------------- */
+
+/* Zap what [start, end) of the owner's addresses backs. */
+static void zap_owner_range(struct vm *vm, u64 start, u64 end)
+{
+	int cookie = host_srcu_enter(&vm->srcu);
+	const struct slots *slots = atomic_load_acquire(&vm->slots);
+
+	for (unsigned n = 0; slots && n < SLOT_SPACES; n++) {
+		const struct slot_space *space = &slots->space[n];
+
+		for (u32 i = 0; i < space->count; i++) {
+			const struct slot *s = space->by_gfn[i];
+			u64 first = MAX_OF(start, s->hva);
+			u64 last = MIN_OF(end, s->hva + (s->pages << PAGE_BITS));
+
+			if (first >= last)
+				continue;
+			first = (first - s->hva) >> PAGE_BITS;
+			last = (last - s->hva + PAGE_BYTES - 1) >> PAGE_BITS;
+			mmu_zap(vm, s->gfn + first, last - first);
+		}
+	}
+	host_srcu_leave(&vm->srcu, cookie);
+}
+
+static void invalidate_begin(void *arg, u64 start, u64 end)
+{
+	struct vm *vm = arg;
+
+	host_mutex_lock(&vm->mmu.lock);
+	vm->mmu.invalidating++;
+	host_mutex_unlock(&vm->mmu.lock);
+	zap_owner_range(vm, start, end);
+}
+
+static void invalidate_end(void *arg, u64 start, u64 end)
+{
+	struct vm *vm = arg;
+
+	(void)start;
+	(void)end;
+	host_mutex_lock(&vm->mmu.lock);
+	atomic_store_release(&vm->mmu.invalidations, vm->mmu.invalidations + 1);
+	vm->mmu.invalidating--;
+	host_mutex_unlock(&vm->mmu.lock);
+}
+
+/* Entries have their accessed bit always set, so there is nothing to tell. */
+static bool test_and_clear_young(void *arg, u64 start, u64 end)
+{
+	(void)arg;
+	(void)start;
+	(void)end;
+	return false;
+}
+
+static const struct host_space_ops space_ops = {
+	.invalidate_begin = invalidate_begin,
+	.invalidate_end = invalidate_end,
+	.test_and_clear_young = test_and_clear_young,
+};
+
+/* --- faults --------------------------------------------------------------------- */
+
+/* May gfn be mapped together with the 511 frames around it? */
+static bool can_be_large(const struct slot *s, gfn_t gfn, const struct host_page *page)
+{
+	gfn_t first = align_down(gfn, LARGE_PAGES);
+	u64 frame = page->pa >> PAGE_BITS;
+
+	return page->level >= 1 && !s->dirty && first >= s->gfn && first + LARGE_PAGES <= s->gfn + s->pages &&
+	       is_aligned((s->hva >> PAGE_BITS) + (gfn - s->gfn) - (gfn - first), LARGE_PAGES) &&
+	       is_aligned(frame - (gfn - first), LARGE_PAGES);
+}
+
+/*
+ * Write the leaf for gfn.  MMU_RETRY with *flush: something in the way was taken out, which
+ * processors must forget before the new entry may appear.
+ */
+static enum mmu_fault leaf_set(struct vm *vm, gfn_t gfn, unsigned level, u64 leaf, bool *flush)
+{
+	u64 *table = vm->mmu.root, *entry;
+
+	for (unsigned at = MMU_LEVELS; at > level; at--) {
+		entry = &table[level_index(gfn, at)];
+		if ((*entry & ENTRY_P) && entry_is_leaf(*entry, at)) {
+			entry_write(vm, entry, 0);
+			*flush = true;
+			return MMU_RETRY;
+		}
+		table = table_get(vm, entry);
+		if (!table)
+			return MMU_BAD;
+	}
+	entry = &table[level_index(gfn, level)];
+	if ((*entry & ENTRY_P) && (!entry_is_leaf(*entry, level) || ((*entry ^ leaf) & ENTRY_ADDRESS))) {
+		entry_write(vm, entry, 0);
+		*flush = true;
+		return MMU_RETRY;
+	}
+	entry_write(vm, entry, leaf | (*entry & ENTRY_W));
+	return MMU_FIXED;
+}
+
+/* Map gfn to page.  mmu->lock held; nothing has changed since page was looked up. */
+static enum mmu_fault map(struct vm *vm, struct slot *s, gfn_t gfn, const struct host_page *page, bool write,
+			  bool *flush)
+{
+	bool writable = page->writable && !(s->flags & KVM_MEM_READONLY) && (write || !s->dirty);
+	u64 flags = ENTRY_P | ENTRY_U | ENTRY_A | ENTRY_D | (writable ? ENTRY_W : 0);
+	unsigned level;
+
+	if (write && s->dirty)
+		bit_set_atomic(s->dirty, gfn - s->gfn);
+
+	/* Where small pages are mapped already they stay. */
+	entry_find(&vm->mmu, gfn, &level);
+	if (level >= LARGE_LEVEL && can_be_large(s, gfn, page)) {
+		u64 base = page->pa - ((gfn % LARGE_PAGES) << PAGE_BITS);
+
+		return leaf_set(vm, gfn, LARGE_LEVEL, (base & ENTRY_ADDRESS) | flags | ENTRY_LARGE, flush);
+	}
+	return leaf_set(vm, gfn, 1, (page->pa & ENTRY_ADDRESS) | flags, flush);
+}
+
+enum mmu_fault mmu_fault(struct vcpu *v, gpa_t gpa, unsigned access)
+{
+	struct vm *vm = v->vm;
+	struct mmu *mmu = &vm->mmu;
+	bool write = access & X86_WRITE, flush = false;
+	enum mmu_fault result = MMU_RETRY;
+	struct host_page page;
+	struct slot *s;
+	u64 sequence;
+
+	if (gpa >> SLOT_GPA_BITS)
+		return MMU_DEVICE;
+	s = slot_find(vm, gpa >> PAGE_BITS);
+	if (!s)
+		return MMU_DEVICE;
+	if (write && (s->flags & KVM_MEM_READONLY))
+		return MMU_READONLY;
+
+	sequence = atomic_load_acquire(&mmu->invalidations);
+	if (host_page_get(slot_hva(s, gpa), write, &page))
+		return MMU_BAD;
+	host_mutex_lock(&mmu->lock);
+	if (!mmu->invalidating && sequence == mmu->invalidations) {
+		result = map(vm, s, gpa >> PAGE_BITS, &page, write, &flush);
+		vm->stat[VM_STAT_mmu_faults]++;
+	}
+	host_mutex_unlock(&mmu->lock);
+	host_page_put(&page, result == MMU_FIXED && write);
+	if (flush)
+		mmu_flush(vm);
+	return result;
+}
+
+/* --- beginning and end ------------------------------------------------------------- */
+
+static struct host_lock_class mmu_lock_class = { .name = "mmu" };
+
+int mmu_init(struct vm *vm)
+{
+	struct mmu *mmu = &vm->mmu;
+	int r;
+
+	*mmu = (struct mmu){ 0 };
+	host_mutex_init(&mmu->lock, &mmu_lock_class);
+	mmu->root = host_alloc_pages(0, 0);
+	if (!mmu->root)
+		return -ENOMEM;
+	mmu->pages = 1;
+	r = host_space_attach(&space_ops, vm, &vm->space);
+	if (r) {
+		host_free_pages(mmu->root, 0);
+		mmu->root = NULL;
+	}
+	return r;
+}
+
+/* No processor is left.  Levels are few, so each has its loop. */
+void mmu_fini(struct vm *vm)
+{
+	u64 *root = vm->mmu.root;
+
+	if (!root)
+		return;
+	host_space_detach(vm->space);
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		u64 *third = root[i] & ENTRY_P ? entry_table(root[i]) : NULL;
+
+		for (unsigned j = 0; third && j < ENTRIES; j++) {
+			u64 *second = third[j] & ENTRY_P ? entry_table(third[j]) : NULL;
+
+			for (unsigned k = 0; second && k < ENTRIES; k++)
+				if ((second[k] & ENTRY_P) && !entry_is_leaf(second[k], 2))
+					table_free(vm, entry_table(second[k]));
+			if (second)
+				table_free(vm, second);
+		}
+		if (third)
+			table_free(vm, third);
+	}
+	table_free(vm, root);
+	vm->mmu.root = NULL;
+}
+
+/* --- the guest's own page tables ------------------------------------------------------ */
+
+/*
+ * How a walk reaches an entry: its page is held until the next entry is asked for.  Where
+ * there is no memory an entry reads as zero, which is not present; in read-only memory
+ * accessed and dirty bits go to a copy.
+ */
+struct guest_walk {
+	struct vm *vm;
+	struct host_page page;
+	bool held, written;
+	gfn_t gfn;
+	u64 copy;
+};
+
+static void walk_release(struct guest_walk *w)
+{
+	if (!w->held)
+		return;
+	if (w->written)
+		slot_mark_dirty(w->vm, w->gfn);
+	host_page_put(&w->page, w->written);
+	w->held = false;
+}
+
+static enum x86_result walk_entry(void *arg, gpa_t gpa, bool write, void **host)
+{
+	struct guest_walk *w = arg;
+	struct slot *s;
+
+	walk_release(w);
+	w->copy = 0;
+	*host = &w->copy;
+	s = gpa >> SLOT_GPA_BITS ? NULL : slot_find(w->vm, gpa >> PAGE_BITS);
+	if (!s)
+		return X86_OK;
+	w->gfn = gpa >> PAGE_BITS;
+	w->written = write && !(s->flags & KVM_MEM_READONLY) && !host_page_get(slot_hva(s, gpa), true, &w->page);
+	if (!w->written && host_page_get(slot_hva(s, gpa), false, &w->page))
+		return X86_OK;
+	w->held = true;
+	*host = (u8 *)host_from_bus(w->page.pa) + gpa % PAGE_BYTES;
+	if (write && !w->written) {
+		w->copy = gpa % 8 ? *(u32 *)*host : atomic_load_relaxed((u64 *)*host);
+		*host = &w->copy;
+	}
+	return X86_OK;
+}
+
+int mmu_guest_translate(struct vcpu *v, u64 linear, unsigned access, gpa_t *gpa)
+{
+	struct guest_walk w = { .vm = v->vm };
+	struct x86_walk_port port = { .entry = walk_entry, .arg = &w };
+	struct x86_translation t;
+	struct x86_paging p;
+	enum x86_result r;
+
+	vcpu_regs_need(v, REGS_GPR | REGS_SEG | REGS_CR);
+	x86_paging_of(&v->x, &p);
+	r = x86_walk(&p, &port, linear, access, &t, &v->x.fault);
+	walk_release(&w);
+	if (r == X86_OK)
+		*gpa = t.pa;
+	return (int)r;
+}
