@@ -41,4 +41,8 @@ void insn_invlpga(u64 linear, u32 asid);
 void insn_fpu_load(const void *area, u64 xcr0);
 void insn_fpu_save(void *area, u64 xcr0);
 
+/* DR0 to DR3, which VMRUN leaves alone: whatever is there is the guest's. */
+void insn_debug_load(const u64 dr[4]);
+void insn_debug_save(u64 dr[4]);
+
 #endif

@@ -401,6 +401,16 @@ void soft_fpu_save(struct soft_cpu *c, void *area, u64 xcr0)
 	soft_vector_save(c->vector, area, xcr0);
 }
 
+void soft_debug_load(struct soft_cpu *c, const u64 dr[4])
+{
+	__builtin_memcpy(c->x.dr, dr, sizeof(c->x.dr));
+}
+
+void soft_debug_save(const struct soft_cpu *c, u64 dr[4])
+{
+	__builtin_memcpy(dr, c->x.dr, sizeof(c->x.dr));
+}
+
 void soft_interrupt(struct soft_cpu *c)
 {
 	atomic_fetch_or(&c->pins, SOFT_PIN_INTR);

@@ -52,6 +52,10 @@ void soft_set_gif(struct soft_cpu *cpu, bool gif);
 void soft_fpu_load(struct soft_cpu *cpu, const void *area, u64 xcr0);
 void soft_fpu_save(struct soft_cpu *cpu, void *area, u64 xcr0);
 
+/* DR0 to DR3: the processor's, not the VMCB's. */
+void soft_debug_load(struct soft_cpu *cpu, const u64 dr[4]);
+void soft_debug_save(const struct soft_cpu *cpu, u64 dr[4]);
+
 /* The INTR pin: raise it from any thread or signal handler; lower it from the own thread. */
 void soft_interrupt(struct soft_cpu *cpu);
 void soft_interrupt_ack(struct soft_cpu *cpu);

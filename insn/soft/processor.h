@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * processor.h - the software processors of a process, besides insn.h
+ *
+ * Every host_cpu() has one, made when it first needs it and never freed.
+ */
+#ifndef INSN_SOFT_PROCESSOR_H
+#define INSN_SOFT_PROCESSOR_H
+
+#include "soft/soft.h"
+
+/* [sleep] Once per process, before any other function of insn.h.  0 or -ENOMEM. */
+int  insn_soft_init(void);
+
+/* [any] The INTR pin of that processor; also from signal handlers. */
+void insn_soft_kick(unsigned cpu);
+/* [any] Lower it: from the processor's own thread. */
+void insn_soft_ack(unsigned cpu);
+
+/* [any] Sums over all processors. */
+void insn_soft_counters(struct soft_counters *out);
+
+#endif
