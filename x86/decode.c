@@ -219,6 +219,7 @@ struct decoding {
 	bool long_mode;
 	bool evex_b, evex_z;
 	u8 evex_aaa;
+	unsigned vvvv;		/* as encoded, inverted; i->vvvv ignores bit 3 outside 64-bit code */
 	u8 high_r, high_v;	/* EVEX.R' and V' as 16 or 0 */
 	u8 high_x;		/* EVEX.X as a register's bit 4 */
 };
@@ -330,7 +331,8 @@ static bool prefixes_allow_vex(const struct x86_insn *i)
 /* The last byte of VEX3 and XOP, VEX2's but for its first bit: W vvvv L pp. */
 static void vex_payload(struct decoding *d, u8 p)
 {
-	d->i->vvvv = (u8)(~p >> 3 & (d->long_mode ? 15 : 7));
+	d->vvvv = ~p >> 3 & 15;
+	d->i->vvvv = (u8)(d->long_mode ? d->vvvv : d->vvvv & 7);
 	d->length = p >> 2 & 1;
 	d->pp = p & 3;
 }
@@ -399,7 +401,8 @@ static enum x86_decoded evex(struct decoding *d)
 	i->opcode = d->bytes[d->at + 4];
 	i->encoding = (u8)(X86_ENC_EVEX << 4 | (p0 & 7));
 	i->rex = (u8)(~p0 >> 5 & 7) | (p1 & 0x80 ? X86_REX_W : 0);
-	i->vvvv = (u8)(~p1 >> 3 & 15);
+	d->vvvv = ~p1 >> 3 & 15;
+	i->vvvv = (u8)(d->long_mode ? d->vvvv : d->vvvv & 7);
 	d->pp = p1 & 3;
 	d->high_r = p0 & 0x10 ? 0 : 16;
 	d->high_v = p2 & 0x08 ? 0 : 16;
@@ -417,7 +420,6 @@ static enum x86_decoded evex(struct decoding *d)
 			return X86_INVALID;
 		i->rex &= X86_REX_W;
 		d->high_r = 0;
-		i->vvvv &= 7;
 	}
 	return X86_DECODED;
 }
@@ -706,8 +708,10 @@ static bool vector_registers(struct decoding *d, const struct row *row)
 	else if (e == K_M || e == K_K || e == K__)
 		i->rm &= 7;
 
-	if (v == K__ && i->vvvv)
+	if (v == K__ && d->vvvv)
 		return false;
+	if (v == K_R)		/* XOP only; which of the two does not matter */
+		i->flags |= X86_F_GPR_READ | X86_F_GPR_WRITE;
 	if (v == K_K && i->vvvv > 7)
 		return false;
 	if (is_evex && !(i->flags & X86_F_VSIB)) {
@@ -718,7 +722,7 @@ static bool vector_registers(struct decoding *d, const struct row *row)
 	}
 	if ((g == K_R && !(row->flags & ST)) || (e == K_R && (row->flags & ST) && !(i->flags & X86_F_MEM)))
 		i->flags |= X86_F_GPR_WRITE;
-	if ((e == K_R && !(row->flags & ST) && !(i->flags & X86_F_MEM)) || (g == K_R && (row->flags & ST)) || v == K_R)
+	if ((e == K_R && !(row->flags & ST) && !(i->flags & X86_F_MEM)) || (g == K_R && (row->flags & ST)))
 		i->flags |= X86_F_GPR_READ;
 	return true;
 }
@@ -736,6 +740,12 @@ static bool vsib_is_valid(struct decoding *d, const struct row *row)
 	if (i->encoding >> 4 != X86_ENC_EVEX)
 		return i->reg != i->index && i->reg != i->vvvv && i->index != i->vvvv;
 	return i->reg != i->index;
+}
+
+/* Complex FP16 products: the destination is no source. */
+static bool is_distinct(const struct x86_insn *i)
+{
+	return i->reg != i->vvvv && ((i->flags & X86_F_MEM) || i->reg != i->rm);
 }
 
 /* EVEX: broadcast, rounding, masks; and disp8*N. */
@@ -775,14 +785,14 @@ static bool vector_operands(struct decoding *d, const struct row *row)
 	struct x86_insn *i = d->i;
 
 	if (row->how == H_NONE)
-		return !i->vvvv;
+		return !d->vvvv;
 	if (i->flags & X86_F_MEM) {
 		if (i->mem_bytes)
 			i->flags |= row->flags & ST ? X86_F_MEM_WRITE : X86_F_MEM_READ;
 	}
 	if (!vector_registers(d, row))
 		return false;
-	if ((i->flags & X86_F_VSIB) && !vsib_is_valid(d, row))
+	if ((i->flags & X86_F_VSIB) ? !vsib_is_valid(d, row) : (row->evex & DIST) && !is_distinct(i))
 		return false;
 	if (i->encoding >> 4 == X86_ENC_EVEX)
 		return evex_is_valid(d, row);
@@ -818,8 +828,14 @@ static void sizes(struct decoding *d, const struct row *row)
 
 	if (row->evex & LIG)
 		d->length = 0;
-	i->op_bytes = row->size == S_AD ? i->ad_bytes : size_of[row->size][row->size >= S_VL ? d->length : attr];
-	i->src_bytes = size_of[row->esize][row->esize >= S_VL ? d->length : attr];
+	if (UNLIKELY(row->size == S_AD))
+		i->op_bytes = i->ad_bytes;
+	else
+		i->op_bytes = size_of[row->size][row->size >= S_VL ? d->length : attr];
+	if (UNLIKELY(row->esize == S_AD))
+		i->src_bytes = i->ad_bytes;
+	else
+		i->src_bytes = size_of[row->esize][row->esize >= S_VL ? d->length : attr];
 	if (i->flags & X86_F_MEM || row->how == H_NONE)
 		i->mem_bytes = row->esize == S_SEL ? 2 : i->src_bytes;
 	if (row->size == S_S || row->size == S_F)
@@ -829,7 +845,7 @@ static void sizes(struct decoding *d, const struct row *row)
 static bool lock_is_valid(const struct x86_insn *i)
 {
 	return (i->flags & (X86_F_LOCKABLE | X86_F_MEM)) == (X86_F_LOCKABLE | X86_F_MEM) ||
-	       ((i->form == X86_R_C || i->form == X86_C_R) && i->reg == 8);
+	       x86_insn_feature(i) == X86_FEATURE_CR8;
 }
 
 static inline void address_size(struct decoding *d)
@@ -907,7 +923,7 @@ static enum x86_decoded decode(struct decoding *d)
 		integer_registers(i, row);
 		if (!special_register_is_valid(d))
 			return X86_INVALID;
-		if (i->vvvv && row->form != X86_V_E && row->form != X86_G_V_E && row->form != X86_G_E_V)
+		if (d->vvvv && row->form != X86_V_E && row->form != X86_G_V_E && row->form != X86_G_E_V)
 			return X86_INVALID;
 	}
 	if (UNLIKELY(i->prefixes & X86_P_LOCK) && !lock_is_valid(i))
