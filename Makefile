@@ -63,9 +63,6 @@ $(BUILD)/$(1)/%.o: $(1)/%.S
 	@$(CC) $$(call flags_of,$(1)) -MMD -MP -c -o $$@ $$<
 $$(call archive_of,$(1)): $$(call objects_of,$(1))
 	@rm -f $$@ && $(AR) rcs $$@ $$^
-ifneq ($(SAN),)
-build-$(SAN)/$(1).a: $$(call archive_of,$(1)) ;
-endif
 -include $$(patsubst %.o,%.d,$$(call objects_of,$(1)))
 endef
 $(foreach f,$(FOLDERS),$(eval $(call FOLDER_RULES,$(f))))
@@ -107,7 +104,41 @@ $(foreach a,$(AREAS),$(eval $(call AREA_RULES,$(a))))
 unit: $(foreach a,$(AREAS),$(tests_$(a)))
 	@tools/run-tests $^
 
+# -- the two commands of README.md, and the rest ----------------------------------------
+GUEST := build/guest
+# What "make run" boots; more options in RUN, e.g. make run RUN="--cpus 4 --disk my.img"
+RUN   ?=
+run:
+	@tools/install run
+	@$(MAKE) --no-print-directory -s -j2 all guest
+	@echo "Booting Debian's kernel; 'poweroff -f' or Ctrl-a x ends it"
+	@$(BUILD)/anykvm run --kernel $(GUEST)/vmlinuz --initrd $(GUEST)/initrd.cpio \
+		--append "console=ttyS0 quiet" --net user --memory 512M $(RUN)
+
+guest: $(GUEST)/initrd.cpio
+$(GUEST)/version: tools/guest/kernel
+	@tools/guest/kernel $(GUEST)
+	@touch $@
+$(GUEST)/initrd.cpio: $(GUEST)/version tools/guest/initramfs tools/guest/init tools/guest/dhcp
+	@tools/guest/initramfs $(GUEST) $@
+
+test:
+	@tools/install test
+	@tests/run fast
+
+check:
+	@tools/install test
+	@tests/run slow
+
+bench:
+	@tools/install bench
+	@$(MAKE) --no-print-directory -s -j2 all guest
+	@bench/run $(BENCH)
+
+fmt:
+	@clang-format -i $$(git ls-files '*.c' '*.h')
+
 clean:
 	rm -rf build build-asan build-tsan
-.PHONY: all unit clean
+.PHONY: all unit run guest test check bench fmt clean
 .SECONDARY:
