@@ -549,7 +549,7 @@ static bool immediate(struct decoding *d, enum imm kind)
 {
 	struct x86_insn *i = d->i;
 	const u8 *p = d->bytes + d->at;
-	unsigned n = i->op_bytes == 2 ? 2 : 4;
+	unsigned n;
 
 	switch (kind) {
 	case I_NONE:
@@ -562,67 +562,53 @@ static bool immediate(struct decoding *d, enum imm kind)
 		return true;
 	case I_IB:
 	case I_JB:
-		n = 1;
-		break;
+		if (!has_bytes(d, 1))
+			return false;
+		i->imm = (u64)(s64)(s8)p[0];
+		d->at += 1;
+		return true;
 	case I_UB:
-		n = 1;
-		break;
-	case I_UW:
-		n = 2;
-		break;
-	case I_UW_UB:
-		n = 3;
-		break;
-	case I_UD:
-		n = 4;
-		break;
-	case I_FAR:
-		n += 2;
-		break;
-	case I_MOFFS:
-		n = i->ad_bytes;
-		break;
-	case I_IV:
-		n = i->op_bytes;
-		break;
+		if (!has_bytes(d, 1))
+			return false;
+		i->imm = p[0];
+		d->at += 1;
+		return true;
 	case I_IZ:
 	case I_JZ:
-		break;
-	}
-	if (!has_bytes(d, n))
-		return false;
-	d->at += n;
-	switch (kind) {
-	case I_IB:
-	case I_JB:
-		i->imm = (u64)(s64)(s8)p[0];
-		break;
-	case I_UB:
-		i->imm = p[0];
-		break;
+		n = i->op_bytes == 2 ? 2 : 4;
+		if (!has_bytes(d, n))
+			return false;
+		i->imm = n == 2 ? (u64)(s64)(s16)read_u16(p) : (u64)(s64)(s32)read_u32(p);
+		d->at += n;
+		return true;
 	case I_UW:
-		i->imm = read_u16(p);
-		break;
-	case I_UD:
-		i->imm = read_u32(p);
-		break;
 	case I_UW_UB:
+		n = kind == I_UW ? 2 : 3;
+		if (!has_bytes(d, n))
+			return false;
 		i->imm = read_u16(p);
-		i->imm2 = p[2];
-		break;
+		i->imm2 = kind == I_UW ? 0 : p[2];
+		d->at += n;
+		return true;
 	case I_FAR:
+		n = i->op_bytes == 2 ? 4 : 6;
+		if (!has_bytes(d, n))
+			return false;
 		i->imm = n == 4 ? read_u16(p) : read_u32(p);
 		i->imm2 = (u16)read_u16(p + n - 2);
-		break;
-	case I_MOFFS:
+		d->at += n;
+		return true;
+	case I_UD:
 	case I_IV:
+	case I_MOFFS:
+		n = kind == I_UD ? 4 : kind == I_IV ? i->op_bytes : i->ad_bytes;
+		if (!has_bytes(d, n))
+			return false;
 		i->imm = n == 1 ? p[0] : n == 2 ? read_u16(p) : n == 4 ? read_u32(p) : read_u64(p);
-		break;
-	default:
-		i->imm = n == 2 ? (u64)(s64)(s16)read_u16(p) : (u64)(s64)(s32)read_u32(p);
-		break;
+		d->at += n;
+		return true;
 	}
-	return true;
+	return false;
 }
 
 /* -- operands ------------------------------------------------------------------------ */
@@ -921,7 +907,7 @@ static enum x86_decoded decode(struct decoding *d)
 			return X86_INVALID;
 	} else {
 		integer_registers(i, row);
-		if (!special_register_is_valid(d))
+		if (row->form >= X86_E_S && row->form <= X86_D_R && !special_register_is_valid(d))
 			return X86_INVALID;
 		if (d->vvvv && row->form != X86_V_E && row->form != X86_G_V_E && row->form != X86_G_E_V)
 			return X86_INVALID;
@@ -932,9 +918,40 @@ static enum x86_decoded decode(struct decoding *d)
 }
 
 /* Bytes after the instruction are not part of it. */
-static void keep_bytes(struct x86_insn *i, const u8 *bytes)
+static inline void keep_bytes(struct x86_insn *i, const u8 *bytes, unsigned available)
 {
-	__builtin_memcpy(i->bytes, bytes, i->len);
+	u64 low, high;
+
+	if (UNLIKELY(available < sizeof(i->bytes))) {
+		__builtin_memcpy(i->bytes, bytes, i->len);
+		return;
+	}
+	low = read_u64(bytes);
+	high = read_u64(bytes + 8);
+	if (i->len < 8) {
+		low &= (1ull << i->len * 8) - 1;
+		high = 0;
+	} else {
+		high &= (1ull << (i->len - 8) * 8) - 1;
+	}
+	__builtin_memcpy(i->bytes, &low, 8);
+	__builtin_memcpy(i->bytes + 8, &high, 8);
+}
+
+/* Word by word: without vector registers the compiler would use REP STOS, at twice the price. */
+static inline void insn_clear(struct x86_insn *i)
+{
+	u64 *word = (u64 *)i;
+
+	BUILD_ASSERT(sizeof(*i) == 8 * sizeof(u64));
+	word[0] = 0;
+	word[1] = 0;
+	word[2] = 0;
+	word[3] = 0;
+	word[4] = 0;
+	word[5] = 0;
+	word[6] = 0;
+	word[7] = 0;
 }
 
 enum x86_decoded x86_decode(struct x86_insn *i, const u8 *bytes, unsigned available, unsigned code_bits)
@@ -944,13 +961,15 @@ enum x86_decoded x86_decode(struct x86_insn *i, const u8 *bytes, unsigned availa
 	};
 	enum x86_decoded r;
 
-	*i = (struct x86_insn){
-		.seg = X86_DS, .base = X86_REG_NONE, .index = X86_REG_NONE, .code_bits = (u8)code_bits,
-	};
+	insn_clear(i);
+	i->seg = X86_DS;
+	i->base = X86_REG_NONE;
+	i->index = X86_REG_NONE;
+	i->code_bits = (u8)code_bits;
 	r = decode(&d);
 	if (r == X86_TRUNCATED && available >= MAX_BYTES)
 		r = X86_TOO_LONG;
 	i->len = (u8)d.at;
-	keep_bytes(i, bytes);
+	keep_bytes(i, bytes, available);
 	return r;
 }
