@@ -6,8 +6,7 @@
  * processor's reset line, which is how a PC is rebooted if nothing newer works.
  *
  * Locking: none; the one byte of state is atomic.
- * Reference: IBM PC AT Technical Reference, "Keyboard Controller"; Intel ICH9 data sheet,
- * "RST_CNT - Reset Control Register".
+ * Reference: IBM PC AT Technical Reference, "Keyboard Controller".
  */
 #include "vmm/dev/legacy.h"
 
@@ -19,7 +18,6 @@ enum {
 	I8042_WRITE_OUTPUT = 0xd1, I8042_PULSE = 0xf0,	/* low bits 0: pulse that line */
 	OUTPUT_NOT_RESET = 1,
 	PORT92_A20 = 2, PORT92_RESET = 1,
-	CF9_SYSTEM = 2, CF9_RESET = 4,
 };
 
 static void reset(struct legacy *l)
@@ -85,12 +83,6 @@ static void exit_write(void *owner, u64 offset, unsigned size, u64 value)
 	l->wires.exit(l->wires.owner, (u32)value);
 }
 
-void legacy_reset_control(struct legacy *l, u8 value)
-{
-	if ((value & (CF9_RESET | CF9_SYSTEM)) == (CF9_RESET | CF9_SYSTEM) || value == CF9_RESET)
-		reset(l);
-}
-
 static const struct bus_ops data_ops = { zero_read, data_write };
 static const struct bus_ops command_ops = { zero_read, command_write };
 static const struct bus_ops port92_ops = { port92_read, port92_write };
@@ -103,7 +95,6 @@ int legacy_create(struct legacy *l, struct bus *pio, const struct legacy_wires *
 
 	memset(l, 0, sizeof(*l));
 	l->wires = *wires;
-	l->exit_port = exit_port;
 	error = bus_add(pio, 0x60, 1, &data_ops, l);
 	if (!error)
 		error = bus_add(pio, 0x64, 1, &command_ops, l);

@@ -16,8 +16,7 @@ struct legacy_wires {
 
 struct legacy {
 	struct legacy_wires wires;
-	u8	command;	/* i8042: last command that wants a data byte; atomic */
-	u16	exit_port;
+	u8	command;	/* i8042: the last command byte; atomic */
 };
 
 /*
@@ -25,8 +24,5 @@ struct legacy {
  * a port whose first write ends the machine.  0 or -errno.
  */
 int legacy_create(struct legacy *l, struct bus *pio, const struct legacy_wires *wires, u16 exit_port);
-
-/* A write to the chipset's reset control register, port 0xcf9. */
-void legacy_reset_control(struct legacy *l, u8 value);
 
 #endif

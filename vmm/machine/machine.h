@@ -87,6 +87,7 @@ struct machine {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;		/* paused, quit or parked changed */
 	bool	paused, quit;
+	bool	stop_hint;		/* atomic: a vCPU should look at the three */
 	enum machine_end wanted;	/* what the guest or the user asked for */
 	int	wanted_code;
 	struct loop_task wanted_task;

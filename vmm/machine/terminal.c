@@ -53,6 +53,7 @@ struct terminal {
 	u8	held[256];		/* input the port had no room for */
 	u32	held_count;
 	bool	input_ended;
+	bool	input_is_file;		/* a regular file: always ready, cannot be watched */
 	struct loop_task input_task;
 };
 
@@ -211,7 +212,7 @@ static bool escape_key(struct terminal *t, u8 key)
 	}
 }
 
-/* Only a person at a tty can mean Ctrl-a as a command. */
+/* The bytes that are for the guest; a sequence may be split over two reads. */
 static u32 strip_escapes(struct terminal *t, u8 *bytes, u32 n)
 {
 	u32 kept = 0;
@@ -240,10 +241,33 @@ static void input_offer(struct terminal *t)
 	t->held_count -= (u32)taken;
 	if (t->input_ended)
 		return;
-	if (t->held_count && t->input_watch.loop)
+	if (t->input_is_file && !t->held_count)
+		loop_post(t->loop, &t->input_task);
+	else if (t->held_count && t->input_watch.loop)
 		loop_watch_remove(&t->input_watch);
-	else if (!t->held_count && !t->input_watch.loop)
+	else if (!t->held_count && !t->input_watch.loop && !t->input_is_file)
 		loop_watch_add(t->loop, &t->input_watch, t->input, EPOLLIN);
+}
+
+static void input_read(struct terminal *t)
+{
+	ssize_t n = read(t->input, t->held, sizeof(t->held));
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n <= 0) {		/* the end: go on without input */
+		t->input_ended = true;
+		loop_watch_remove(&t->input_watch);
+		return;
+	}
+	t->held_count = strip_escapes(t, t->held, (u32)n);
+	input_offer(t);
+}
+
+static void input_ready(struct loop_watch *w, u32 events)
+{
+	(void)events;
+	input_read(CONTAINER_OF(w, struct terminal, input_watch));
 }
 
 static void input_posted(struct loop_task *task)
@@ -252,24 +276,8 @@ static void input_posted(struct loop_task *task)
 
 	if (t->held_count)
 		input_offer(t);
-}
-
-static void input_ready(struct loop_watch *w, u32 events)
-{
-	struct terminal *t = CONTAINER_OF(w, struct terminal, input_watch);
-	ssize_t n = read(t->input, t->held, sizeof(t->held));
-
-	(void)events;
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return;
-	if (n <= 0) {		/* the end: go on without input */
-		t->input_ended = true;
-		loop_watch_remove(w);
-		return;
-	}
-	t->held_count = strip_escapes(t, t->held, (u32)n);
-	if (t->held_count)
-		input_offer(t);
+	else if (t->input_is_file && !t->input_ended)
+		input_read(t);
 }
 
 void terminal_input_wanted(struct terminal *t)
@@ -297,8 +305,10 @@ int terminal_open(struct terminal **out, struct loop *l, int input, int output,
 	t->input_watch.fn = input_ready;
 	t->output_watch.fn = output_ready;
 	if (input >= 0) {
-		/* A regular file or /dev/null cannot be waited for: it is read like a closed one. */
-		t->input_ended = loop_watch_add(l, &t->input_watch, input, EPOLLIN) != 0;
+		if (loop_watch_add(l, &t->input_watch, input, EPOLLIN)) {
+			t->input_is_file = true;
+			loop_post(l, &t->input_task);
+		}
 		tty_take(input);
 	}
 	*out = t;
