@@ -14,11 +14,37 @@ struct vcpu;
 
 struct clock_vm {
 	struct host_spin lock;
-	s64 offset_ns;		/* kvmclock = host_now() + this */
+	/* kvmclock was master_ns when the host's TSC was master_tsc and host_now() was master_now */
+	u64 master_ns, master_tsc, master_now;
+	bool stable;		/* the host's TSC is constant: kvmclock follows it alone */
 	u64 tsc_khz;		/* default for new vCPUs */
 	/* matching of TSC writes, so that vCPUs written alike agree exactly */
 	u64 last_tsc_write, last_tsc_ns, last_tsc_offset, last_tsc_khz;
+	u64 wall_clock_msr;
 };
+
+/* a * mul / div, rounded down or up; U64_MAX if it does not fit.  div is not 0.  [any] */
+static inline u64 clock_scale(u64 a, u64 mul, u64 div)
+{
+	u64 low, high;
+
+	__asm__("mulq %3" : "=a"(low), "=d"(high) : "0"(a), "rm"(mul) : "cc");
+	if (high >= div)
+		return ~0ull;
+	__asm__("divq %2" : "+a"(low), "+d"(high) : "rm"(div) : "cc");
+	return low;
+}
+
+static inline u64 clock_scale_up(u64 a, u64 mul, u64 div)
+{
+	u64 low, high;
+
+	__asm__("mulq %3" : "=a"(low), "=d"(high) : "0"(a), "rm"(mul) : "cc");
+	if (high >= div)
+		return ~0ull;
+	__asm__("divq %2" : "+a"(low), "+d"(high) : "rm"(div) : "cc");
+	return low + (high && low != ~0ull);
+}
 
 void clock_vm_init(struct vm *vm);
 void clock_vcpu_init(struct vcpu *v);
@@ -26,8 +52,12 @@ int  clock_get(struct vm *vm, struct kvm_clock_data *d);
 int  clock_set(struct vm *vm, const struct kvm_clock_data *d);
 u64  clock_tsc_read(struct vcpu *v);			/* the guest's TSC now.  [any] */
 void clock_tsc_write(struct vcpu *v, u64 value, bool host);
-/* TSC value -> host_now() deadline. [any] */
+void clock_tsc_offset_set(struct vcpu *v, u64 offset);	/* guest TSC = host TSC + offset */
+/* TSC value -> host_now() deadline, never early; U64_MAX if never. [any] */
 u64  clock_tsc_to_ns(struct vcpu *v, u64 tsc);
+u64  clock_now(struct vm *vm);				/* kvmclock, in ns.  [any] */
+/* KVM_KVMCLOCK_CTRL: tell the guest that it was stopped.  -EINVAL without a clock page. */
+int  clock_guest_paused(struct vcpu *v);
 /* MSR_KVM_WALL_CLOCK(_NEW), MSR_KVM_SYSTEM_TIME(_NEW), steal time: 0 or 1.  [sleep] in srcu */
 int  clock_msr_set(struct vcpu *v, u32 msr, u64 data, bool host);
 int  clock_msr_get(struct vcpu *v, u32 msr, u64 *data, bool host);

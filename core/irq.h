@@ -23,6 +23,7 @@ struct irq_vm {
 	struct ioapic *ioapic;
 	struct pit *pit;
 	struct irq_routing *routing;	/* [srcu] */
+	u32 split_pins;			/* split irqchip: GSIs below are pins of the client's IOAPIC */
 };
 
 /* Ioctls.  vm->lock held where they change configuration.  [sleep] */
@@ -44,8 +45,14 @@ int  irq_line(struct vm *vm, unsigned source, unsigned gsi, bool level);
 int  irq_msi(struct vm *vm, const struct kvm_msi *msi);	/* KVM_SIGNAL_MSI.  [any] */
 bool irq_chip_in_kernel(const struct vm *vm);		/* full or split */
 
+/* A chip's pin (KVM_IRQCHIP_*) was ended by the guest, or unmasked: tell who waits.  [any], no lock */
+void irq_acked(struct vm *vm, unsigned chip, unsigned pin);
+void irq_unmasked(struct vm *vm, unsigned chip, unsigned pin);
+/* Is this vector one of the client's IOAPIC, so that its EOI must be reported?  [any] */
+bool irq_split_wants_eoi(struct vm *vm, unsigned vector);
+
 /* What a vCPU has pending (LAPIC, then PIC through LINT0).  v's own thread.  */
-bool irq_pending(struct vcpu *v);			/* [any] deliverable by priority */
+bool irq_pending(struct vcpu *v);			/* [any] deliverable by priority; needs an in-kernel LAPIC */
 int  irq_acknowledge(struct vcpu *v);			/* the vector, moved to in-service; -1 if none */
 
 /* LAPIC (lapic.c) */
