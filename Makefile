@@ -95,7 +95,8 @@ $(BUILD)/tests/$(1)/%: tests/$(1)/%.c tests/test.h $$(foreach f,$$(links_$(1)),$
 	@mkdir -p $$(@D)
 	@echo "  CCLD    $$<"
 	@$(CC) $(CFLAGS_ALL) -MMD -MP -o $$@ $$< -Wl,--start-group $$(foreach f,$$(links_$(1)),$$(call archive_of,$$(f))) -Wl,--end-group $(LDSAN) $$(libs_$(1)) -lpthread
-.PHONY: unit-$(1)
+.PHONY: unit-$(1) build-tests-$(1)
+build-tests-$(1): $$(tests_$(1))
 unit-$(1): $$(tests_$(1))
 	@tools/run-tests $$^
 -include $$(wildcard $(BUILD)/tests/$(1)/*.d)

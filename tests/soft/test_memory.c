@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * test_memory.c - nested page faults, TLBs, and code that changes
+ */
+#include "tests/soft/guest.h"
+
+#define CONTROL (g.vmcb->control)
+#define SAVE	(g.vmcb->save)
+
+static struct guest g;
+
+CODE64(code_store, "movl $0x11223344, (%rbx); hlt")
+CODE64(code_load, "mov (%rbx), %rax; hlt")
+CODE64(code_jump, "jmp *%rbx")
+CODE64(code_add, "addl $1, (%rbx); hlt")
+
+static void test_nested_faults(void)
+{
+	guest_long(&g, code_store, code_store_end);
+	g.gpr[X86_RBX] = 0x40008;
+	g.npt[0x40] = 0;
+	EXPECT_EQ(guest_run(&g), VMEXIT_NPF);
+	EXPECT_EQ(CONTROL.exitinfo1, VMCB_NPF_FINAL | X86_PF_U | X86_PF_W);
+	EXPECT_EQ(CONTROL.exitinfo2, 0x40008);
+	EXPECT_EQ(CONTROL.fetched, 6);
+	EXPECT(memcmp(CONTROL.instruction, code_store, 6) == 0);
+	EXPECT_EQ(SAVE.rip, GUEST_CODE);
+	g.npt[0x40] = (u64)(g.memory + 0x40000) | 5;	/* read-only */
+	EXPECT_EQ(guest_run(&g), VMEXIT_NPF);
+	EXPECT_EQ(CONTROL.exitinfo1, VMCB_NPF_FINAL | X86_PF_U | X86_PF_W | X86_PF_P);
+	g.npt[0x40] = (u64)(g.memory + 0x40000) | 7;
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT(memcmp(g.memory + 0x40008, "\x44\x33\x22\x11", 4) == 0);
+	EXPECT_EQ(g.npt[0x40] & 0x60, 0x60);
+
+	guest_long(&g, code_load, code_load_end);	/* across two pages: the second is missing */
+	g.gpr[X86_RBX] = 0x40ffc;
+	g.npt[0x41] = 0;
+	EXPECT_EQ(guest_run(&g), VMEXIT_NPF);
+	EXPECT_EQ(CONTROL.exitinfo1, VMCB_NPF_FINAL | X86_PF_U);
+	EXPECT_EQ(CONTROL.exitinfo2, 0x41000);
+
+	guest_long(&g, code_load, code_load_end);	/* a reserved bit, of the large page at 2 MiB */
+	g.gpr[X86_RBX] = 0x40ff0;
+	g.npt[1024 + 512] = BIT_U64(13) | 0x87;
+	EXPECT_EQ(guest_run(&g), VMEXIT_NPF);
+	EXPECT_EQ(CONTROL.exitinfo1 & ~(VMCB_NPF_TABLE | X86_PF_W), X86_PF_U | X86_PF_P | X86_PF_RSVD);
+
+	guest_long(&g, code_jump, code_jump_end);	/* fetch */
+	g.gpr[X86_RBX] = 0x40000;
+	g.npt[0x40] |= BIT_U64(63);
+	EXPECT_EQ(guest_run(&g), VMEXIT_NPF);
+	EXPECT_EQ(CONTROL.exitinfo1, VMCB_NPF_FINAL | X86_PF_U | X86_PF_P | X86_PF_I);
+	EXPECT_EQ(CONTROL.exitinfo2, 0x40000);
+	EXPECT_EQ(CONTROL.fetched, 0);
+	EXPECT_EQ(SAVE.rip, 0x40000);
+
+	guest_long(&g, code_load, code_load_end);	/* the guest's own table is missing */
+	g.gpr[X86_RBX] = 0x50000;
+	g.npt[(GUEST_TABLES + 0x3000) >> 12] = 0;
+	EXPECT_EQ(guest_run(&g), VMEXIT_NPF);
+	EXPECT_EQ(CONTROL.exitinfo1, VMCB_NPF_TABLE | X86_PF_U | X86_PF_W);
+	EXPECT_EQ(CONTROL.exitinfo2, GUEST_TABLES + 0x3000 + (GUEST_CODE >> 12) * 8);
+
+	guest_long(&g, code_add, code_add_end);		/* read-modify-write: a write */
+	g.gpr[X86_RBX] = 0x40ffe;
+	g.npt[0x41] &= ~2ull;
+	EXPECT_EQ(guest_run(&g), VMEXIT_NPF);
+	EXPECT_EQ(CONTROL.exitinfo1, VMCB_NPF_FINAL | X86_PF_U | X86_PF_W | X86_PF_P);
+	EXPECT_EQ(CONTROL.exitinfo2, 0x41000);
+	EXPECT_EQ(g.memory[0x40ffe], 0);		/* nothing of it happened */
+}
+
+/* PTE of 0x40000 changes from frame 0x41 to frame 0x42, and what is read. */
+CODE64(code_remap, "mov (%rbx), %eax; mov %rdx, (%rsi); mov (%rbx), %ecx; invlpg (%rbx); mov (%rbx), %edi; hlt")
+CODE64(code_remap_cr3, "mov (%rbx), %eax; mov %rdx, (%rsi); mov %cr3, %rcx; mov %rcx, %cr3; mov (%rbx), %edi; hlt")
+
+static void remap_guest(const u8 *code, const u8 *end, u64 flags)
+{
+	guest_long(&g, code, end);
+	g.gpr[X86_RBX] = 0x40000;
+	g.gpr[X86_RSI] = GUEST_TABLES + 0x3000 + 0x40 * 8;
+	g.gpr[X86_RDX] = 0x42000 | 7 | flags;
+	*guest_pte(&g, 0x40000) = 0x41000 | 7 | flags;
+	g.memory[0x41000] = 0x41;
+	g.memory[0x42000] = 0x42;
+}
+
+static void test_tlb_flushes(void)
+{
+	remap_guest(code_remap, code_remap_end, 0);
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(SAVE.rax, 0x41);
+	EXPECT_EQ(g.gpr[X86_RCX], 0x41);		/* still cached: that is what a TLB is */
+	EXPECT_EQ(g.gpr[X86_RDI], 0x42);
+
+	remap_guest(code_remap, code_remap_end, 0x100);	/* INVLPG takes global pages too */
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(g.gpr[X86_RDI], 0x42);
+
+	remap_guest(code_remap_cr3, code_remap_cr3_end, 0);
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(g.gpr[X86_RDI], 0x42);
+
+	remap_guest(code_remap_cr3, code_remap_cr3_end, 0x100);	/* CR3 does not */
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(g.gpr[X86_RDI], 0x41);
+
+	remap_guest(code_load, code_load_end, 0);	/* the hypervisor: INVLPGA, ASIDs, TLB control */
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	*guest_pte(&g, 0x40000) = 0x42007;
+	SAVE.rip = GUEST_CODE;
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(SAVE.rax, 0x41);
+	soft_invlpga(g.cpu, 0x40000, 2);
+	SAVE.rip = GUEST_CODE;
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(SAVE.rax, 0x41);
+	soft_invlpga(g.cpu, 0x40000, 1);
+	SAVE.rip = GUEST_CODE;
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(SAVE.rax, 0x42);
+	g.npt[0x42] = (u64)(g.memory + 0x43000) | 7;
+	g.memory[0x43000] = 0x43;
+	SAVE.rip = GUEST_CODE;
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(SAVE.rax, 0x42);
+	CONTROL.asid = 2;
+	SAVE.rip = GUEST_CODE;
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(SAVE.rax, 0x43);
+	g.npt[0x42] = (u64)(g.memory + 0x41000) | 7;
+	CONTROL.tlb_control = VMCB_TLB_FLUSH_ASID;
+	SAVE.rip = GUEST_CODE;
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(SAVE.rax, 0x41);
+}
+
+/* INVLPG of one address in a 2 MiB page drops all of it. */
+CODE64(code_large, "mov (%rbx), %eax; mov %rdx, (%rsi); invlpg 0x3000(%rbx); mov (%rbx), %edi; hlt")
+
+static void test_large_page(void)
+{
+	guest_long(&g, code_large, code_large_end);
+	((u64 *)(g.memory + GUEST_TABLES + 0x2000))[1] = 0x200000 | 0x87;
+	g.gpr[X86_RBX] = 0x210000;
+	g.gpr[X86_RSI] = GUEST_TABLES + 0x2008;
+	g.gpr[X86_RDX] = 0x87;
+	g.memory[0x210000] = 0x21;
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(SAVE.rax, 0x21);
+	EXPECT_EQ(g.gpr[X86_RDI], code_large[0] | code_large[1] << 8 | code_large[2] << 16 | (u32)code_large[3] << 24);
+}
+
+CODE64(code_modify, "mov $100, %ecx; 1: movb %cl, 2f+1(%rip); 2: mov $0, %al; add %rax, %rbx; dec %ecx; jnz 1b; hlt")
+
+static void test_self_modifying(void)
+{
+	guest_long(&g, code_modify, code_modify_end);
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(g.gpr[X86_RBX], 5050);
+
+	SAVE.rip = GUEST_CODE;				/* changed from outside, unannounced */
+	g.memory[GUEST_CODE + 1] = 10;
+	g.gpr[X86_RBX] = 0;
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(g.gpr[X86_RBX], 55);
+}
+
+CODE64(code_crossing, "mov $0x1122334455667788, %rax; hlt")
+
+/* One instruction across two pages whose frames are not neighbours, at every offset. */
+static void test_code_crosses_pages(void)
+{
+	for (unsigned before = 1; before <= 15; before++) {
+		unsigned length = (unsigned)(code_crossing_end - code_crossing);
+
+		guest_long(&g, code_crossing, code_crossing);
+		*guest_pte(&g, 0x41000) = 0x50007;
+		for (unsigned n = 0; n < length; n++)
+			g.memory[(n < before ? 0x41000 - before : 0x50000 - before) + n] = code_crossing[n];
+		SAVE.rip = 0x41000 - before;
+		EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+		EXPECT_EQ(SAVE.rax, 0x1122334455667788);
+		SAVE.rip = 0x41000 - before;		/* again, decoded already */
+		SAVE.rax = 0;
+		EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+		EXPECT_EQ(SAVE.rax, 0x1122334455667788);
+		if (before < 10) {			/* the second page is missing: #PF there */
+			*guest_pte(&g, 0x41000) = 0;
+			CONTROL.tlb_control = VMCB_TLB_FLUSH_ALL;
+			SAVE.rip = 0x41000 - before;
+			EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+			EXPECT(guest_is_in_handler(&g, X86_PF));
+			EXPECT_EQ(SAVE.cr2, 0x41000);
+		}
+	}
+}
+
+CODE32(code_limit, "nop; nop; mov $1, %eax; hlt")
+
+static void test_code_limit(void)
+{
+	guest_protected(&g, code_limit, code_limit_end);
+	guest_intercept(&g, VMCB_INTERCEPT_EXCEPTION(X86_GP), true);
+	SAVE.cs.limit = GUEST_CODE + 5;			/* MOV's last byte is beyond */
+	EXPECT_EQ(guest_run(&g), VMEXIT_EXCP0 + X86_GP);
+	EXPECT_EQ(SAVE.rip, GUEST_CODE + 2);
+	SAVE.cs.limit = GUEST_CODE + 6;
+	EXPECT_EQ(guest_run(&g), VMEXIT_EXCP0 + X86_GP);
+	EXPECT_EQ(SAVE.rip, GUEST_CODE + 7);
+	EXPECT_EQ(SAVE.rax, 1);
+}
+
+CODE16(code_real, "mov $0x2000, %ax; mov %ax, %ds; movb $0x5a, (0x10); int $0x21; hlt")
+
+static void test_real_mode(void)
+{
+	guest_real(&g, code_real, code_real_end);
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT(guest_is_in_handler(&g, 0x21));
+	EXPECT_EQ(g.memory[0x20010], 0x5a);
+	EXPECT_EQ(SAVE.ds.base, 0x20000);
+}
+
+/* SMAP: the kernel's accesses to a user page, with AC clear and set. */
+CODE64(code_smap, "stac; mov (%rbx), %eax; clac; mov (%rbx), %ecx; hlt")
+
+static void test_smap(void)
+{
+	guest_long(&g, code_smap, code_smap_end);
+	for (unsigned n = 0; n < 512; n++)
+		((u64 *)(g.memory + GUEST_TABLES + 0x3000))[n] &= ~4ull;
+	*guest_pte(&g, 0x40000) |= 4;
+	SAVE.cr4 |= X86_CR4_SMAP | X86_CR4_SMEP;
+	g.gpr[X86_RBX] = 0x40000;
+	g.memory[0x40000] = 0x77;
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT(guest_is_in_handler(&g, X86_PF));
+	EXPECT_EQ(SAVE.rax, 0x77);
+	EXPECT_EQ(SAVE.cr2, 0x40000);
+	EXPECT_EQ(g.gpr[X86_RCX], 0);
+}
+
+int main(void)
+{
+	TEST(test_nested_faults);
+	TEST(test_tlb_flushes);
+	TEST(test_large_page);
+	TEST(test_self_modifying);
+	TEST(test_code_crosses_pages);
+	TEST(test_code_limit);
+	TEST(test_real_mode);
+	TEST(test_smap);
+	return test_status();
+}
