@@ -86,7 +86,7 @@ struct vcpu {
 	struct vcpu_events events;
 	struct emulate emulate;	/* an instruction under emulation */
 	enum vcpu_completion completion;
-	struct { u16 port; u8 bytes, count_done; bool in, string; u32 count; u64 next_rip; } io;
+	struct { u16 port; u8 bytes, count_done; bool in, string; u32 count; u64 rip, next_rip; } io;
 	struct { u32 index; u64 data; u64 next_rip; } msr_exit;
 	struct { bool is_64bit; u64 next_rip; } hypercall;
 	int srcu_cookie;	/* of vm->srcu, held while KVM_RUN handles things */
@@ -113,6 +113,7 @@ struct vcpu {
 	struct { u64 default_type, fixed[11], variable[2 * VCPU_MTRRS]; } mtrr;
 	u64 hwcr, microcode_revision, osvw_length, osvw_status, arch_capabilities, smbase;
 	u64 poll_control, nb_cfg_ecs, bu_cfg2;
+	u8  ioapic_eoi_vector;	/* with REQ_IOAPIC_EOI */
 	s32 external_vector;	/* split irqchip: from the client's PIC; -1 if none */
 	u32 guest_debug;	/* KVM_GUESTDBG_* */
 	u64 guest_debug_dr[8];

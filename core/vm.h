@@ -22,6 +22,7 @@
 #include "host/host.h"
 
 #define VM_MAX_VCPUS	256u
+#define VM_MAX_VCPU_ID	4096u
 #define VM_RECOMMENDED_VCPUS 64u
 
 /* vm->stat[] */

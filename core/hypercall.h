@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * hypercall.h - calls of a guest that knows what it runs on
+ */
+#ifndef CORE_HYPERCALL_H
+#define CORE_HYPERCALL_H
+
+#include "base/types.h"
+
+struct vcpu;
+
+/* Serve the call in the guest's registers; RAX is the answer.  Does not skip it.  [sleep] in srcu */
+void hypercall_execute(struct vcpu *v);
+/* Are the bytes at RIP the other vendor's call instruction?  [sleep] in srcu */
+bool hypercall_is_foreign(struct vcpu *v);
+
+#endif

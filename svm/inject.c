@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * inject.c - events into the guest, and windows for those that must wait
+ *
+ * EVENTINJ takes one event an entry.  An interrupt that cannot be taken yet gets a dummy
+ * virtual interrupt whose intercept tells when it could.  NMIs are masked by us from the
+ * injection to the guest's IRET, which is intercepted; they may be injected again only
+ * when that IRET is done, which a single step finds out if one is waiting.
+ *
+ * Software interrupts and INT3 that an exit interrupted are not injected again: RIP still
+ * points at the instruction, which runs again.
+ *
+ * Reference: AMD64 Architecture Programmer's Manual vol. 2, "Event Injection",
+ * "EXITINTINFO", "Virtual Interrupts".
+ */
+#include "svm/internal.h"
+
+void svm_inject(struct vcpu *v, const struct backend_event *event)
+{
+	struct svm_vcpu *s = svm_of(v);
+	struct vmcb_control *c = &s->vmcb->control;
+
+	if (!event) {
+		c->eventinj = 0;
+		s->step_for_nmi = false;
+		if (s->irq_window)
+			svm_irq_window(v, false);
+		return;
+	}
+	c->eventinj = event->vector | (u64)event->type << VMCB_EVENT_TYPE_SHIFT | VMCB_EVENT_V;
+	if (event->has_error)
+		c->eventinj |= VMCB_EVENT_EV | (u64)event->error << VMCB_EVENT_ERROR_SHIFT;
+	if (event->type == X86_EVENT_SOFT && svm_features.next_rip)
+		c->next_rip = event->next_rip;
+	if (event->type == X86_EVENT_NMI && !s->nmi_masked) {
+		s->nmi_masked = true;
+		svm_intercepts_update(v);
+	}
+}
+
+bool svm_inflight(struct vcpu *v, struct backend_event *event)
+{
+	struct svm_vcpu *s = svm_of(v);
+	u64 info = s->exitintinfo;
+
+	s->exitintinfo = 0;
+	if (!(info & VMCB_EVENT_V))
+		return false;
+	*event = (struct backend_event){
+		.type = (u8)VMCB_EVENT_TYPE(info), .vector = (u8)(info & VMCB_EVENT_VECTOR),
+		.has_error = !!(info & VMCB_EVENT_EV), .error = (u32)(info >> VMCB_EVENT_ERROR_SHIFT),
+	};
+	if (event->type == X86_EVENT_SOFT)
+		return false;
+	return event->type != X86_EVENT_EXCEPTION || (event->vector != X86_BP && event->vector != X86_OF);
+}
+
+bool svm_irq_allowed(struct vcpu *v)
+{
+	return (v->x.rflags & X86_FLAG_IF) && !(svm_of(v)->vmcb->control.int_state & VMCB_INT_STATE_SHADOW);
+}
+
+bool svm_nmi_allowed(struct vcpu *v)
+{
+	return !svm_of(v)->nmi_masked && !(svm_of(v)->vmcb->control.int_state & VMCB_INT_STATE_SHADOW);
+}
+
+void svm_irq_window(struct vcpu *v, bool wanted)
+{
+	struct svm_vcpu *s = svm_of(v);
+	struct vmcb_control *c = &s->vmcb->control;
+	u64 dummy = VMCB_INT_CTL_V_IRQ | VMCB_INT_CTL_PRIO | VMCB_INT_CTL_IGN_TPR;
+
+	if (wanted == s->irq_window)
+		return;
+	c->int_ctl = wanted ? c->int_ctl | dummy : c->int_ctl & ~dummy;
+	s->irq_window = wanted;
+	svm_intercepts_update(v);
+}
+
+/* --- NMIs --------------------------------------------------------------------------------- */
+
+void svm_nmi_window(struct vcpu *v, bool wanted)
+{
+	struct svm_vcpu *s = svm_of(v);
+
+	/* Masked, and the IRET has not been met: its intercept is the window. */
+	if (wanted && s->nmi_masked && !s->iret_running)
+		return;
+	s->step_for_nmi = wanted;
+}
+
+bool svm_nmi_masked_get(struct vcpu *v)
+{
+	return svm_of(v)->nmi_masked;
+}
+
+void svm_nmi_masked_set(struct vcpu *v, bool masked)
+{
+	struct svm_vcpu *s = svm_of(v);
+
+	s->nmi_masked = masked;
+	s->iret_running = false;
+	svm_intercepts_update(v);
+}
+
+void svm_step_begin(struct vcpu *v)
+{
+	struct svm_vcpu *s = svm_of(v);
+	bool wanted = s->step_for_nmi || (v->guest_debug & KVM_GUESTDBG_SINGLESTEP);
+
+	/* A TF of the guest's own does as well, and stays the guest's. */
+	s->stepping = wanted && !(v->x.rflags & X86_FLAG_TF);
+	if (s->stepping)
+		s->vmcb->save.rflags |= X86_FLAG_TF;
+}
+
+void svm_step_end(struct vcpu *v)
+{
+	struct svm_vcpu *s = svm_of(v);
+
+	if (s->stepping)
+		v->x.rflags &= ~X86_FLAG_TF;
+	if (s->iret_running && v->x.rip != s->iret_rip) {
+		s->iret_running = s->nmi_masked = false;
+		vcpu_request(v, REQ_EVENT);
+		svm_intercepts_update(v);
+	}
+}
+
+/* --- shadow, TPR ---------------------------------------------------------------------------- */
+
+/* The VMCB does not say which instruction began it. */
+u8 svm_shadow_get(struct vcpu *v)
+{
+	if (svm_of(v)->vmcb->control.int_state & VMCB_INT_STATE_SHADOW)
+		return KVM_X86_SHADOW_INT_STI | KVM_X86_SHADOW_INT_MOV_SS;
+	return 0;
+}
+
+void svm_shadow_set(struct vcpu *v, u8 shadow)
+{
+	struct vmcb_control *c = &svm_of(v)->vmcb->control;
+
+	c->int_state = shadow ? c->int_state | VMCB_INT_STATE_SHADOW : c->int_state & ~VMCB_INT_STATE_SHADOW;
+}
+
+/* CR8 writes matter only while an interrupt waits for a lower TPR. */
+void svm_cr8_sync(struct vcpu *v)
+{
+	struct svm_vcpu *s = svm_of(v);
+	bool wanted = false;
+
+	if (v->lapic) {
+		int vector = lapic_highest_irr(v);
+
+		wanted = vector >= 0 && (u64)vector >> 4 <= vcpu_cr8_get(v);
+	}
+	if (wanted == s->cr8_write)
+		return;
+	s->cr8_write = wanted;
+	svm_intercepts_update(v);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * internal.h - what the files of the AMD-V back end share
+ *
+ * Locking: a struct svm_vcpu is its vCPU's (v->lock); a struct svm_cpu belongs to whoever
+ * is pinned to its processor.
+ */
+#ifndef SVM_INTERNAL_H
+#define SVM_INTERNAL_H
+
+#include "core/vm.h"
+#include "x86/vmcb.h"
+
+/* What CPUID 8000_000Ah promises. */
+struct svm_features {
+	bool next_rip, decode_assists, flush_by_asid, pause_filter;
+	u32 asids;
+};
+extern struct svm_features svm_features;
+
+/* A processor that runs guests. */
+struct svm_cpu {
+	bool enabled;
+	struct vmcb *host;	/* VMSAVE area of the host's own state */
+	hpa_t host_pa;
+	void *host_save;	/* VM_HSAVE_PA */
+	u64 asid_generation;	/* every time ASIDs run out; 0 is never current */
+	u32 next_asid;
+	u64 tsc_aux;		/* what the MSR holds */
+};
+struct svm_cpu *svm_this_cpu(void);
+int  svm_cpu_enable(void);
+void svm_cpu_disable(void);
+int  svm_cpus_create(void);	/* [sleep] once */
+
+struct svm_vm {
+	u8 *msrpm, *iopm;
+};
+int  svm_permission_maps_create(struct svm_vm *s);
+void svm_permission_maps_free(struct svm_vm *s);
+
+struct svm_vcpu {
+	struct vmcb *vmcb;
+	hpa_t vmcb_pa;
+	struct svm_cpu *cpu;	/* whose ASID it has */
+	u64 asid_generation;
+	u64 cr0_hidden;		/* CD and NW that the guest set; the VMCB has them clear */
+	u64 exitintinfo;	/* of the last exit, until it is asked for */
+
+	/* What decides about intercepts, besides v and v->vm */
+	bool irq_window;	/* V_IRQ pends, VINTR is intercepted */
+	bool cr8_write;		/* a lower TPR would make an interrupt deliverable */
+	bool nmi_masked;	/* until the guest's IRET */
+	bool iret_running;	/* the IRET was intercepted, and is not done while RIP is iret_rip */
+	u64 iret_rip;
+	bool stepping;		/* TF is ours: for an NMI window or a debugger */
+	bool step_for_nmi;
+};
+
+static inline struct svm_vcpu *svm_of(struct vcpu *v)
+{
+	return v->backend;
+}
+
+/* Recompute the intercept words from everything above (intercept.c). */
+void svm_intercepts_update(struct vcpu *v);
+
+/* registers.c */
+void svm_regs_get(struct vcpu *v, u64 groups);
+void svm_regs_set(struct vcpu *v, u64 groups);
+
+/* inject.c */
+void svm_inject(struct vcpu *v, const struct backend_event *event);
+bool svm_inflight(struct vcpu *v, struct backend_event *event);
+bool svm_irq_allowed(struct vcpu *v);
+bool svm_nmi_allowed(struct vcpu *v);
+void svm_irq_window(struct vcpu *v, bool wanted);
+void svm_nmi_window(struct vcpu *v, bool wanted);
+u8   svm_shadow_get(struct vcpu *v);
+void svm_shadow_set(struct vcpu *v, u8 shadow);
+bool svm_nmi_masked_get(struct vcpu *v);
+void svm_nmi_masked_set(struct vcpu *v, bool masked);
+void svm_cr8_sync(struct vcpu *v);
+/* Before an entry and after an exit: the trap flag, when it is ours; the end of an IRET. */
+void svm_step_begin(struct vcpu *v);
+void svm_step_end(struct vcpu *v);
+
+/* exit.c: the VMCB's exit in neutral form, or dealt with. */
+void svm_exit_describe(struct vcpu *v, struct exit *e);
+
+#endif

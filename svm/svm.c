@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * svm.c - the AMD-V back end: entering a guest and coming back
+ *
+ * A vCPU is a VMCB.  VMRUN swaps it with the host's state, but for FS, GS, TR, LDTR and the
+ * system-call MSRs, which VMLOAD and VMSAVE carry on both sides of it.  Translations are
+ * tagged with an ASID, of which each processor gives out its own; when they run out it
+ * flushes all and a new generation begins.  A vCPU whose translations must go, or that
+ * comes to another processor, simply gets a fresh ASID where the processor cannot flush
+ * one alone.
+ *
+ * Locking: v->lock; run() and vcpu_load() on a pinned processor.
+ * Reference: AMD64 Architecture Programmer's Manual vol. 2, "Secure Virtual Machine".
+ * Not modelled: AVIC, virtual GIF, LBR virtualization, TSC scaling; guests without nesting.
+ */
+#include "svm/svm.h"
+
+#include <linux/errno.h>
+
+#include "insn/insn.h"
+#include "svm/internal.h"
+
+struct svm_features svm_features;
+
+#define CPUID_SVM		BIT_U64(2)	/* 8000_0001h ECX */
+#define CPUID_NP		BIT_U64(0)	/* 8000_000Ah EDX */
+#define CPUID_NRIPS		BIT_U64(3)
+#define CPUID_FLUSH_BY_ASID	BIT_U64(6)
+#define CPUID_DECODE_ASSISTS	BIT_U64(7)
+#define CPUID_PAUSE_FILTER	BIT_U64(10)
+#define PAUSE_FILTER_COUNT	3000
+
+static int svm_check(void)
+{
+	u32 r[4];
+
+	insn_cpuid(0x80000000, 0, r);
+	if (r[0] < 0x8000000a)
+		return -EOPNOTSUPP;
+	insn_cpuid(0x80000001, 0, r);
+	if (!(r[2] & CPUID_SVM))
+		return -EOPNOTSUPP;
+	insn_cpuid(0x8000000a, 0, r);
+	if (!(r[3] & CPUID_NP) || r[1] < 2)
+		return -EOPNOTSUPP;	/* shadow paging is not implemented */
+	svm_features = (struct svm_features){
+		.next_rip = !!(r[3] & CPUID_NRIPS),
+		.decode_assists = !!(r[3] & CPUID_DECODE_ASSISTS),
+		.flush_by_asid = !!(r[3] & CPUID_FLUSH_BY_ASID),
+		.pause_filter = !!(r[3] & CPUID_PAUSE_FILTER),
+		.asids = r[1],
+	};
+	return svm_cpus_create();
+}
+
+/* --- VMs and vCPUs ------------------------------------------------------------------------ */
+
+static int svm_vm_init(struct vm *vm)
+{
+	struct svm_vm *s = host_alloc(sizeof(*s), 0);
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	r = svm_permission_maps_create(s);
+	if (r) {
+		host_free(s);
+		return r;
+	}
+	vm->backend = s;
+	return 0;
+}
+
+static void svm_vm_fini(struct vm *vm)
+{
+	svm_permission_maps_free(vm->backend);
+	host_free(vm->backend);
+	vm->backend = NULL;
+}
+
+static void vmcb_init(struct vcpu *v)
+{
+	const struct svm_vm *vm = v->vm->backend;
+	struct vmcb_control *c = &svm_of(v)->vmcb->control;
+
+	c->iopm_base_pa = host_bus_address(vm->iopm);
+	c->msrpm_base_pa = host_bus_address(vm->msrpm);
+	c->int_ctl = VMCB_INT_CTL_MASKING;
+	c->nested_ctl = VMCB_NP_ENABLE;
+	if (svm_features.pause_filter)
+		c->pause_filter_count = PAUSE_FILTER_COUNT;
+}
+
+static int svm_vcpu_init(struct vcpu *v)
+{
+	struct svm_vcpu *s = host_alloc(sizeof(*s), 0);
+
+	if (!s)
+		return -ENOMEM;
+	s->vmcb = host_alloc_pages(0, 0);
+	if (!s->vmcb) {
+		host_free(s);
+		return -ENOMEM;
+	}
+	s->vmcb_pa = host_bus_address(s->vmcb);
+	v->backend = s;
+	vmcb_init(v);
+	svm_intercepts_update(v);
+	return 0;
+}
+
+static void svm_vcpu_fini(struct vcpu *v)
+{
+	struct svm_vcpu *s = svm_of(v);
+
+	host_free_pages(s->vmcb, 0);
+	host_free(s);
+	v->backend = NULL;
+}
+
+/* --- translations ------------------------------------------------------------------------- */
+
+static void svm_mmu_root_set(struct vcpu *v, hpa_t root, unsigned levels)
+{
+	(void)levels;		/* nested paging uses as many as the host: 4 */
+	svm_of(v)->vmcb->control.n_cr3 = root;
+}
+
+static void svm_tlb_flush(struct vcpu *v)
+{
+	struct svm_vcpu *s = svm_of(v);
+
+	if (svm_features.flush_by_asid)
+		s->vmcb->control.tlb_control = VMCB_TLB_FLUSH_ASID;
+	else
+		s->asid_generation = 0;
+}
+
+static void asid_choose(struct svm_vcpu *s, struct svm_cpu *cpu)
+{
+	if (s->cpu == cpu && s->asid_generation == cpu->asid_generation)
+		return;
+	if (cpu->next_asid >= svm_features.asids) {
+		cpu->asid_generation++;
+		cpu->next_asid = 1;
+		s->vmcb->control.tlb_control = VMCB_TLB_FLUSH_ALL;
+	}
+	s->cpu = cpu;
+	s->asid_generation = cpu->asid_generation;
+	s->vmcb->control.asid = cpu->next_asid++;
+}
+
+static void svm_tsc_offset_set(struct vcpu *v, u64 offset)
+{
+	svm_of(v)->vmcb->control.tsc_offset = offset;
+}
+
+/* --- entering ------------------------------------------------------------------------------ */
+
+static void svm_vcpu_load(struct vcpu *v)
+{
+	(void)v;
+	svm_this_cpu();
+}
+
+static void svm_vcpu_put(struct vcpu *v)
+{
+	(void)v;
+}
+
+static void state_in(struct vcpu *v, struct svm_cpu *cpu)
+{
+	struct svm_vcpu *s = svm_of(v);
+	struct vmcb_control *c = &s->vmcb->control;
+	struct vmcb_save *save = &s->vmcb->save;
+
+	asid_choose(s, cpu);
+	save->rax = v->x.gpr[0];
+	save->rsp = v->x.gpr[4];
+	save->rip = v->x.rip;
+	save->rflags = v->x.rflags;
+	c->int_ctl = (c->int_ctl & ~VMCB_INT_CTL_V_TPR) | vcpu_cr8_get(v);
+	if (cpu->tsc_aux != v->x.tsc_aux && !insn_wrmsr(X86_MSR_TSC_AUX, v->x.tsc_aux))
+		cpu->tsc_aux = v->x.tsc_aux;
+	svm_step_begin(v);
+}
+
+static void state_out(struct vcpu *v)
+{
+	struct svm_vcpu *s = svm_of(v);
+	struct vmcb_control *c = &s->vmcb->control;
+	const struct vmcb_save *save = &s->vmcb->save;
+
+	v->x.gpr[0] = save->rax;
+	v->x.gpr[4] = save->rsp;
+	v->x.rip = save->rip;
+	v->x.rflags = save->rflags | X86_FLAG_1;
+	s->exitintinfo = c->exitintinfo;
+	c->eventinj = 0;
+	c->tlb_control = VMCB_TLB_NOTHING;
+	if ((c->int_ctl & 0xf) != vcpu_cr8_get(v))
+		vcpu_cr8_set(v, c->int_ctl & 0xf);
+	svm_step_end(v);
+}
+
+static void svm_run(struct vcpu *v, struct exit *e)
+{
+	struct svm_vcpu *s = svm_of(v);
+	struct svm_cpu *cpu = svm_this_cpu();
+
+	state_in(v, cpu);
+	insn_vmload(s->vmcb_pa);
+	insn_vmrun(s->vmcb_pa, v->x.gpr);
+	insn_vmsave(s->vmcb_pa);
+	insn_vmload(cpu->host_pa);
+	state_out(v);
+	svm_exit_describe(v, e);
+}
+
+const struct backend svm_backend = {
+	.name = "svm",
+	.check = svm_check,
+	.cpu_enable = svm_cpu_enable,
+	.cpu_disable = svm_cpu_disable,
+	.vm_init = svm_vm_init,
+	.vm_fini = svm_vm_fini,
+	.vcpu_init = svm_vcpu_init,
+	.vcpu_fini = svm_vcpu_fini,
+	.regs_get = svm_regs_get,
+	.regs_set = svm_regs_set,
+	.vcpu_load = svm_vcpu_load,
+	.vcpu_put = svm_vcpu_put,
+	.run = svm_run,
+	.inject = svm_inject,
+	.inflight = svm_inflight,
+	.irq_allowed = svm_irq_allowed,
+	.nmi_allowed = svm_nmi_allowed,
+	.irq_window = svm_irq_window,
+	.nmi_window = svm_nmi_window,
+	.shadow_get = svm_shadow_get,
+	.shadow_set = svm_shadow_set,
+	.nmi_masked_get = svm_nmi_masked_get,
+	.nmi_masked_set = svm_nmi_masked_set,
+	.cr8_sync = svm_cr8_sync,
+	.intercepts_update = svm_intercepts_update,
+	.mmu_root_set = svm_mmu_root_set,
+	.tlb_flush = svm_tlb_flush,
+	.tsc_offset_set = svm_tsc_offset_set,
+};

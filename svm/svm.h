@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * svm.h - the AMD-V back end
+ */
+#ifndef SVM_SVM_H
+#define SVM_SVM_H
+
+#include "core/backend.h"
+
+extern const struct backend svm_backend;
+
+#endif
