@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <sys/types.h>
 #include "soft/soft.h"
 #include "tests/test.h"
 #include "x86/exec.h"
@@ -151,9 +152,10 @@ static inline void guest_load(struct guest *g, const u8 *code, const u8 *end)
 /* Real mode, CS base 0x10000 (RIP counts from there), other segments base 0. */
 static inline void guest_real(struct guest *g, const u8 *code, const u8 *end)
 {
-	struct vmcb_save *s = &g->vmcb->save;
+	struct vmcb_save *s;
 
 	guest_init(g);
+	s = &g->vmcb->save;
 	s->cs = guest_seg(0x1000, 0x9b, 0xffff, 0x10000);
 	s->ds = s->es = s->ss = s->fs = s->gs = guest_seg(0, 0x93, 0xffff, 0);
 	s->rip = 0;
@@ -183,10 +185,11 @@ static inline void guest_gdt(struct guest *g)
 
 static inline void guest_protected(struct guest *g, const u8 *code, const u8 *end)
 {
-	struct vmcb_save *s = &g->vmcb->save;
+	struct vmcb_save *s;
 	u32 stack0 = GUEST_STACK - 0x1000, selector0 = 0x10;
 
 	guest_init(g);
+	s = &g->vmcb->save;
 	guest_gdt(g);
 	s->cr0 |= X86_CR0_PE;
 	s->cs = guest_seg(0x08, 0xc9b, ~0u, 0);
@@ -206,10 +209,11 @@ static inline void guest_protected(struct guest *g, const u8 *code, const u8 *en
 /* 64-bit mode, identity-mapped by 4 KiB pages, all user-accessible. */
 static inline void guest_long(struct guest *g, const u8 *code, const u8 *end)
 {
-	struct vmcb_save *s = &g->vmcb->save;
+	struct vmcb_save *s;
 	u64 *table, stack0 = GUEST_STACK - 0x1000;
 
 	guest_protected(g, code, end);
+	s = &g->vmcb->save;
 	s->cs = guest_seg(0x28, 0xa9b, ~0u, 0);
 	s->cr0 |= X86_CR0_PG | X86_CR0_WP;
 	s->cr4 = X86_CR4_PAE | X86_CR4_PGE;

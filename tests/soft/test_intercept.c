@@ -12,15 +12,15 @@ static struct guest g;
 
 CODE64(code_simple, "cpuid; rdtsc; rdtscp; rdpmc; invd; wbinvd; sidt (%rsp); sgdt (%rsp); sldt %eax; str %eax;"
 		    "lidt (%rsp); lgdt (%rsp); vmmcall; vmload; vmsave; stgi; clgi; invlpga; int $0x55; invlpg 0x1234;"
-		    "pushf; popf; monitor; mwait; xsetbv; int1; pause; iretq; vmrun; skinit; rsm; hlt")
+		    "pushf; popf; xsetbv; int1; pause; iretq; vmrun; rsm; hlt")
 
 static const struct { u16 intercept, exit; u8 bytes; u64 info1; } simple[] = {
 #define S(name, bytes) { VMCB_INTERCEPT_##name, VMEXIT_##name, bytes, 0 }
 	S(CPUID, 2), S(RDTSC, 2), S(RDTSCP, 3), S(RDPMC, 2), S(INVD, 2), S(WBINVD, 2), S(IDTR_READ, 4), S(GDTR_READ, 4),
 	S(LDTR_READ, 3), S(TR_READ, 3), S(IDTR_WRITE, 4), S(GDTR_WRITE, 4), S(VMMCALL, 3), S(VMLOAD, 3), S(VMSAVE, 3),
 	S(STGI, 3), S(CLGI, 3), S(INVLPGA, 3), { VMCB_INTERCEPT_INTN, VMEXIT_SWINT, 2, 0x55 },
-	{ VMCB_INTERCEPT_INVLPG, VMEXIT_INVLPG, 8, 0x1234 }, S(PUSHF, 1), S(POPF, 1), S(MONITOR, 3), S(MWAIT, 3),
-	S(XSETBV, 3), S(ICEBP, 1), S(PAUSE, 2), S(IRET, 2), S(VMRUN, 3), S(SKINIT, 3), S(RSM, 2), S(HLT, 1),
+	{ VMCB_INTERCEPT_INVLPG, VMEXIT_INVLPG, 8, 0x1234 }, S(PUSHF, 1), S(POPF, 1),
+	S(XSETBV, 3), S(ICEBP, 1), S(PAUSE, 2), S(IRET, 2), S(VMRUN, 3), S(RSM, 2), S(HLT, 1),
 };
 
 static void test_simple(void)
