@@ -43,7 +43,8 @@ void x86_mode_changed(struct x86 *x)
 
 void x86_code_changed(struct x86 *x, const struct x86_seg *cs, unsigned cpl)
 {
-	bool changed = cpl != x->cpl || code_bits_of(x, cs) != x->code_bits;
+	bool changed = cpl != x->cpl || code_bits_of(x, cs) != x->code_bits ||
+		       cs->base != x->seg[X86_CS].base || cs->limit != x->seg[X86_CS].limit;
 
 	x->seg[X86_CS] = *cs;
 	x->cpl = (u8)cpl;
