@@ -32,6 +32,8 @@
 #define KEY_L		10	/* 2 bits */
 #define KEY_64		12	/* 64-bit code */
 #define KEY_B		13
+#define KEY_LN		14	/* vector length is not 128 */
+#define KEY_Y8		15	/* W in 64-bit code */
 
 /* Conditions: mask in the high half, value in the low one; they join by |. */
 #define COND(at, bits, value)	((u32)(((1u << (bits)) - 1) << (at)) << 16 | (u32)(value) << (at))
@@ -51,6 +53,9 @@
 #define L0	COND(KEY_L, 2, 0)
 #define L1	COND(KEY_L, 2, 1)
 #define L2	COND(KEY_L, 2, 2)
+#define L12	COND(KEY_LN, 1, 1)
+#define Y4	COND(KEY_Y8, 1, 0)
+#define Y8	COND(KEY_Y8, 1, 1)
 #define C64	COND(KEY_64, 1, 1)
 #define C32	COND(KEY_64, 1, 0)
 #define B0	COND(KEY_B, 1, 0)
@@ -122,13 +127,15 @@ static const struct row rows[] = {
 #define ROW(op, when, shape, feature, flags) \
 	{ when, (flags) | MODRM_FLAG(shape), X86_OP_##op, 0, 0, X86_FEATURE_##feature, shape },
 #define VEC(op, when, g, v, e, mem, imm, feature, flags, evex) \
-	{ when, (flags) | F(MODRM) | F(VECTOR) | (HAS(M, g, v, e) ? F(X87) : 0), X86_OP_##op, evex, KINDS(g, v, e), \
-	  X86_FEATURE_##feature, H_MODRM, X86_VECTOR, VL_SIZE(g, v, e), S_##mem, I_##imm },
+	{ when, (flags) | F(MODRM) | F(VECTOR) | (HAS(M, g, v, e) ? F(X87) : 0), X86_OP_##op, \
+	  evex, KINDS(g, v, e), X86_FEATURE_##feature, \
+	  H_MODRM, X86_VECTOR, VL_SIZE(g, v, e), S_##mem, I_##imm },
 #define X87(op, when, mem, flags) \
 	{ when, (flags) | F(MODRM) | F(VECTOR) | F(X87), X86_OP_##op, 0, 0, \
 	  X86_FEATURE_FPU, H_MODRM, X86_VECTOR, S_0, S_##mem, I_NONE },
 #define VECN(op, when, feature, flags) \
-	{ when, (flags) | F(VECTOR), X86_OP_##op, 0, 0, X86_FEATURE_##feature, H_NONE, X86_VECTOR, S_0, S_0, I_NONE },
+	{ when, (flags) | F(VECTOR), X86_OP_##op, 0, 0, X86_FEATURE_##feature, \
+	  H_NONE, X86_VECTOR, S_0, S_0, I_NONE },
 #include "x86/opcodes.def"
 #undef OPCODE
 #undef ROW
@@ -755,7 +762,9 @@ static bool evex_is_valid(struct decoding *d, const struct row *row)
 		return false;
 	if (!d->evex_aaa && (row->evex & WMR))
 		return false;
-	if (d->evex_z && ((row->evex & WMZ) != WMZ || !d->evex_aaa || ((row->flags & ST) && (i->flags & X86_F_MEM))))
+	if (d->evex_z && ((row->evex & WMZ) != WMZ || !d->evex_aaa))
+		return false;
+	if (d->evex_z && (row->flags & ST) && (i->flags & X86_F_MEM))
 		return false;
 	if (d->evex_aaa)
 		i->flags |= X86_F_KMASK;
@@ -772,10 +781,10 @@ static bool vector_operands(struct decoding *d, const struct row *row)
 
 	if (row->how == H_NONE)
 		return !d->vvvv;
-	if (i->flags & X86_F_MEM) {
-		if (i->mem_bytes)
-			i->flags |= row->flags & ST ? X86_F_MEM_WRITE : X86_F_MEM_READ;
-	}
+	if (i->mem_bytes)
+		i->flags |= row->flags & ST ? X86_F_MEM_WRITE : X86_F_MEM_READ;
+	else
+		i->flags &= (u32)~X86_F_ALIGN;
 	if (!vector_registers(d, row))
 		return false;
 	if ((i->flags & X86_F_VSIB) ? !vsib_is_valid(d, row) : (row->evex & DIST) && !is_distinct(i))
@@ -790,10 +799,11 @@ static bool vector_operands(struct decoding *d, const struct row *row)
 static inline unsigned key_of(const struct decoding *d)
 {
 	const struct x86_insn *i = d->i;
+	unsigned w = i->rex >> 3 & 1, b = i->rex & X86_REX_B, is_register = i->modrm >= 0xc0;
 
-	return d->pp << KEY_PP | (i->modrm >> 3 & 7u) << KEY_REG | (i->modrm >= 0xc0 ? 1u << KEY_MOD3 : 0) |
-	       (i->modrm & 7u) << KEY_RM | (i->rex & X86_REX_W ? 1u << KEY_W : 0) | d->length << KEY_L |
-	       (d->long_mode ? 1u << KEY_64 : 0) | (i->rex & X86_REX_B ? 1u << KEY_B : 0);
+	return d->pp << KEY_PP | (i->modrm >> 3 & 7u) << KEY_REG | is_register << KEY_MOD3 |
+	       (i->modrm & 7u) << KEY_RM | w << KEY_W | d->length << KEY_L | (unsigned)d->long_mode << KEY_64 |
+	       b << KEY_B | (unsigned)(d->length != 0) << KEY_LN | (w & d->long_mode) << KEY_Y8;
 }
 
 /* Operand size 16, 32, 64 as 0, 1, 2, and the mode: an index of size_of[]. */
@@ -822,7 +832,7 @@ static void sizes(struct decoding *d, const struct row *row)
 		i->src_bytes = i->ad_bytes;
 	else
 		i->src_bytes = size_of[row->esize][row->esize >= S_VL ? d->length : attr];
-	if (i->flags & X86_F_MEM || row->how == H_NONE)
+	if (i->flags & (X86_F_MEM | X86_F_IMPLICIT_MEM) || row->how == H_NONE)
 		i->mem_bytes = row->esize == S_SEL ? 2 : i->src_bytes;
 	if (row->size == S_S || row->size == S_F)
 		i->flags |= i->op_bytes == 8 ? X86_F_OP64 : 0;
@@ -858,7 +868,9 @@ static enum x86_decoded decode(struct decoding *d)
 		return r;
 	address_size(d);
 	if (i->encoding >> 4 == X86_ENC_LEGACY)
-		d->pp = i->prefixes & X86_P_REP ? 2 : i->prefixes & X86_P_REPNE ? 3 : i->prefixes & X86_P_OPSIZE ? 1 : 0;
+		d->pp = i->prefixes & X86_P_REP	   ? 2 :
+			i->prefixes & X86_P_REPNE  ? 3 :
+			i->prefixes & X86_P_OPSIZE ? 1 : 0;
 
 	row = &rows[row_at[d->map][i->opcode]];
 	i->flags = row->flags & F(MODRM);

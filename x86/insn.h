@@ -114,7 +114,8 @@ struct x86_insn {
 	u8	form;		/* enum x86_form */
 	u8	op_bytes;	/* operand size: 1, 2, 4, 8; for vector code VL in bytes (0 if none) */
 	u8	ad_bytes;	/* address size: 2, 4, 8 */
-	u8	mem_bytes;	/* size of the memory operand; 0: none or as op_bytes; 255: larger, by op */
+	u8	mem_bytes;	/* size of the memory operand (gather, scatter, broadcast: of one element);
+				   0: none, or it is not accessed (LEA, INVLPG); 255: larger, by op */
 	u8	encoding;	/* enum x86_encoding << 4 | enum x86_map */
 	u8	opcode;
 	u8	modrm;
