@@ -394,6 +394,7 @@ static void device_reset(struct pci_bus *bus, struct pci_device *d)
 	memcpy(d->config, d->initial, sizeof(d->config));
 	pci_msix_reset(d);
 	moved = bars_place(d);
+	line_update(bus, d->slot);
 	pthread_mutex_unlock(&bus->lock);
 	bars_announce(d, moved);
 }

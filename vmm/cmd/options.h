@@ -45,8 +45,8 @@ struct run_options {
  */
 int options_parse(int argc, char **argv, struct run_options *o);
 
-/* The same when all that is set has been: what goes together.  Called by options_parse(). */
-void options_print(FILE *to);	/* a line or two for every option */
+/* A line or two for every option. */
+void options_print(FILE *to);
 
 /*
  * The word of `count` candidates most like `word`, or NULL if none is close; for "did you
