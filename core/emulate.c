@@ -665,7 +665,6 @@ enum emulated emulate_instruction(struct vcpu *v, const struct exit *e)
 	struct x86_insn i;
 
 	registers_begin(v);
-	VCPU_COUNT(v, insn_emulation);
 	em->active = em->step = em->gpa_known = false;
 	em->wait = EMULATE_IDLE;
 	em->reads = em->writes = em->byte_count = 0;
@@ -677,7 +676,6 @@ enum emulated emulate_instruction(struct vcpu *v, const struct exit *e)
 	if (e && e->kind == EXIT_MEMORY && !e->memory.table_walk) {
 		enum x86_result r = decode(v, em->bytes, &em->byte_count, &i);
 
-		VCPU_COUNT(v, mmio_emulated);
 		em->gpa_known = !r && has_one_operand(&i);
 		em->gpa = e->memory.gpa;
 	}

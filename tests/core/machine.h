@@ -37,6 +37,26 @@ void insn_cpuid(u32 leaf, u32 subleaf, u32 out[4])
 		out[0] = 0x100, out[1] = 0x240, out[2] = out[3] = 0;
 }
 
+u64 insn_rdtsc(void);
+u64 insn_rdtsc(void)
+{
+	return host_now() * 2;
+}
+
+void insn_fpu_load(const void *area, u64 xcr0);
+void insn_fpu_load(const void *area, u64 xcr0)
+{
+	(void)area;
+	(void)xcr0;
+}
+
+void insn_fpu_save(void *area, u64 xcr0);
+void insn_fpu_save(void *area, u64 xcr0)
+{
+	(void)area;
+	(void)xcr0;
+}
+
 static inline int fake_ok(void) { return 0; }
 static inline void fake_nothing(void) { }
 static inline int fake_vm_init(struct vm *vm) { (void)vm; return 0; }
@@ -68,7 +88,7 @@ static const struct backend fake_backend = {
 };
 
 /* A VM with one vCPU and memory that the client has but the guest not yet. */
-static inline void machine_create(void)
+static inline void machine_create_with(bool chips)
 {
 	sim_reset();
 	core_set_backend(&fake_backend);
@@ -79,8 +99,15 @@ static inline void machine_create(void)
 	sim_memory(machine.memory, MACHINE_BYTES, true);
 	machine.shadow = 0;
 	EXPECT_EQ(vm_create(0, &machine.vm), 0);
+	if (chips)
+		EXPECT_EQ(irq_create_chips(machine.vm), 0);
 	EXPECT_EQ(vcpu_create(machine.vm, 0, machine.run, &machine.v), 0);
 	vcpu_request_take(machine.v, REQ_TLB_FLUSH);
+}
+
+static inline void machine_create(void)
+{
+	machine_create_with(false);
 }
 
 static inline void machine_destroy(void)
