@@ -10,7 +10,8 @@
  * Each pin's line is the OR of its sources' lines.
  *
  * Invariants (lock not held):
- *   1. output is what the first chip offers, after the second's offer has been put on pin 2.
+ *   1. irr of the first chip's pin 2 is whether the second offers anything; output is
+ *      whether the first does.
  *   2. ELCR has no bit outside elcr_mask (but KVM_SET_IRQCHIP may set anything).
  *
  * Locking: lock, a spin.  It is dropped while others are told that a pin was ended,
@@ -122,10 +123,10 @@ static void update(struct pic *p)
 {
 	u32 output;
 
-	if (offered(p, 1) >= 0) {
-		pin_set(&p->chip[0], CASCADE, true);
-		pin_set(&p->chip[0], CASCADE, false);
-	}
+	/* Followed, not latched: what the second chip takes back is no spurious interrupt. */
+	p->chip[0].irr &= (u8)~(1u << CASCADE);
+	if (offered(p, 1) >= 0)
+		p->chip[0].irr |= 1u << CASCADE;
 	output = offered(p, 0) >= 0;
 	if (atomic_exchange(&p->output, output) != output && output)
 		wake_receiver(p->vm);
