@@ -93,11 +93,7 @@ static enum next emulated(struct vcpu *v, enum emulated result)
 		/* It may have changed what may be delivered: IF, CR8, an EOI. */
 		vcpu_request(v, REQ_EVENT);
 		return NEXT_ENTER;
-	case EMULATE_EXIT:
-		v->completion = COMPLETE_EMULATE;
-		v->run_result = 0;
-		return NEXT_LEAVE;
-	default:
+	default:		/* v->run and v->completion say what now */
 		v->run_result = 0;
 		return NEXT_LEAVE;
 	}
@@ -105,7 +101,6 @@ static enum next emulated(struct vcpu *v, enum emulated result)
 
 static enum next emulate(struct vcpu *v, const struct exit *e)
 {
-	VCPU_COUNT(v, insn_emulation);
 	return emulated(v, emulate_instruction(v, e));
 }
 
@@ -299,7 +294,6 @@ static enum next exit_memory(struct vcpu *v, const struct exit *e)
 		/* An event cannot be delivered through a device's registers. */
 		if (event_is_in_flight(v))
 			return leave_internal_error(v, KVM_INTERNAL_ERROR_DELIVERY_EV, e->memory.gpa);
-		VCPU_COUNT(v, mmio_emulated);
 		return emulate(v, e);
 	default:
 		return leave_error(v, -EFAULT);

@@ -176,7 +176,7 @@ static int vcpu_parts_create(struct vcpu *v)
 	v->fpu = host_alloc_pages(0, 0);
 	if (!v->fpu)
 		return -ENOMEM;
-	r = v->vm->be->vcpu_init(v);
+	r = v->vm->be->vcpu_init(v);	/* before the LAPIC, which tells it of its TPR */
 	if (r)
 		goto free_fpu;
 	if (irq_chip_in_kernel(v->vm)) {
@@ -191,6 +191,14 @@ fini_backend:
 free_fpu:
 	host_free_pages(v->fpu, 0);
 	return r;
+}
+
+static void vcpu_parts_destroy(struct vcpu *v)
+{
+	if (v->lapic)
+		lapic_destroy(v);
+	v->vm->be->vcpu_fini(v);
+	host_free_pages(v->fpu, 0);
 }
 
 static void vcpu_state_create(struct vcpu *v)
@@ -251,28 +259,27 @@ int vcpu_create(struct vm *vm, u32 id, void *run, struct vcpu **out)
 	host_mutex_lock(&vm->lock);
 	r = vcpu_parts_create(v);
 	if (r)
-		goto unlock;
+		goto free_vcpu;
 	vcpu_state_create(v);
 	r = vcpu_publish(v);
-unlock:
+	if (r)
+		goto destroy_parts;
 	host_mutex_unlock(&vm->lock);
-	if (r) {
-		if (v->fpu && v->backend)
-			vcpu_destroy(v);
-		else
-			host_free(v);
-		return r;
-	}
 	*out = v;
 	return 0;
+
+destroy_parts:
+	vcpu_parts_destroy(v);
+free_vcpu:
+	host_mutex_unlock(&vm->lock);
+	host_free(v->cpuid);
+	host_free(v);
+	return r;
 }
 
 void vcpu_destroy(struct vcpu *v)
 {
-	if (v->lapic)
-		lapic_destroy(v);
-	v->vm->be->vcpu_fini(v);
-	host_free_pages(v->fpu, 0);
+	vcpu_parts_destroy(v);
 	host_free(v->cpuid);
 	host_free(v);
 }
