@@ -582,6 +582,76 @@ static void lengths(void)
 	machine_destroy();
 }
 
+static u64 seed = 1;
+
+static u64 random64(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+/*
+ * Whatever the bytes and the registers are, and whatever the client answers: it ends, at
+ * an instruction boundary or where it began, with nothing held.
+ */
+static void random_code(void)
+{
+	begin();
+	for (unsigned round = 0; round < 200000; round++) {
+		static const u64 places[] = { MMIO, MMIO + 0xffe, 0xfffff, 0x9000, 0x800000, 0x7ffffc, 1ull << 63 };
+		struct x86 *x = &v->x;
+		enum emulated r;
+		u8 code[15];
+
+		for (unsigned n = 0; n < 15; n++)
+			code[n] = (u8)random64();
+		for (unsigned n = 0; n < 16; n++)
+			x->gpr[n] = random64() % 3 ? places[random64() % ARRAY_LEN(places)] : random64() % 64;
+		x->rip = CODE;
+		x->rflags = X86_FLAG_1 | (random64() & X86_FLAGS_ARITH) | (random64() & X86_FLAG_DF);
+		x->cpl = random64() % 8 ? 0 : 3;
+		x->xcr0 = 7;
+		v->requests = 0;
+		memset(&v->events, 0, sizeof(v->events));
+		r = emulate(code, sizeof(code));
+		for (unsigned n = 0; r == EMULATE_EXIT; n++) {
+			if (n == 300)		/* a REP that would go on for long: something is up */
+				vcpu_request(v, REQ_EVENT);
+			if (n == 2000) {
+				EXPECT(!"an end");
+				break;
+			}
+			if (run->exit_reason == KVM_EXIT_MMIO) {
+				EXPECT(run->mmio.len >= 1 && run->mmio.len <= 8);
+			} else if (run->exit_reason == KVM_EXIT_IO) {
+				EXPECT(run->io.count * run->io.size <= PAGE_BYTES && run->io.count);
+			} else {
+				break;		/* HLT */
+			}
+			r = answer(random64());
+		}
+		EXPECT(r != EMULATE_EXIT || run->exit_reason == KVM_EXIT_HLT);
+		EXPECT(!v->emulate.held && !v->emulate.active);
+		if (test_failures) {
+			fprintf(stderr, "code");
+			for (unsigned n = 0; n < 15; n++)
+				fprintf(stderr, " %02x", code[n]);
+			fprintf(stderr, " ends as %d, exit %u\n", r, run->exit_reason);
+			break;
+		}
+		/* what it may have done to the machine */
+		if (x->cr0 != (X86_CR0_PE | X86_CR0_PG | X86_CR0_WP | X86_CR0_ET) || x->cr3 != 0x1000 ||
+		    x->cr4 != (X86_CR4_PAE | X86_CR4_OSFXSR) || x->code_bits != 64 || x->seg[X86_CS].selector != 8 ||
+		    table(0x1000)[0] != 0x2027 || (table(0x2000)[0] & ~0x20ull) != 0x3007) {
+			machine_destroy();
+			begin();
+		}
+	}
+	machine_destroy();
+}
+
 int main(void)
 {
 	TEST(loads);
@@ -602,5 +672,6 @@ int main(void)
 	TEST(locked_memory);
 	TEST(readonly_memory);
 	TEST(lengths);
+	TEST(random_code);
 	return test_status();
 }

@@ -149,20 +149,18 @@ static void calls(void)
 static int on_online(unsigned cpu)
 {
 	EXPECT_EQ(host_cpu(), cpu);
-	EXPECT_EQ(online[cpu], 0);
-	online[cpu] = 1;
+	EXPECT_EQ(atomic_exchange(&online[cpu], 1), 0);
 	return 0;
 }
 
 static void on_offline(unsigned cpu)
 {
-	EXPECT_EQ(online[cpu], 1);
-	online[cpu] = 0;
+	EXPECT_EQ(atomic_exchange(&online[cpu], 0), 1);
 }
 
 static int refuse(unsigned cpu)
 {
-	return online[cpu] ? 0 : -EBUSY;
+	return atomic_load_relaxed(&online[cpu]) ? 0 : -EBUSY;
 }
 
 static unsigned online_now(void)
@@ -170,7 +168,7 @@ static unsigned online_now(void)
 	unsigned count = 0;
 
 	for (int n = 0; n < 4096; n++)
-		count += online[n];
+		count += atomic_load_relaxed(&online[n]);
 	return count;
 }
 
