@@ -582,6 +582,68 @@ static void lengths(void)
 	machine_destroy();
 }
 
+/* The rest of the processor: control registers, MSRs, CPUID, CR8, HLT. */
+static void system_instructions(void)
+{
+	begin();
+	v->x.gpr[0] = v->x.cr4 | X86_CR4_PGE;
+	v->x.cr4_valid = ~0ull;
+	EXPECT_EQ(EMULATE(0x0f, 0x22, 0xe0), EMULATE_DONE);	/* mov cr4, rax */
+	EXPECT(v->x.cr4 & X86_CR4_PGE);
+	EXPECT(machine_flushed());
+	v->x.rip = CODE;
+	v->x.gpr[0] = 9;
+	EXPECT_EQ(EMULATE(0x44, 0x0f, 0x22, 0xc0), EMULATE_DONE);	/* mov cr8, rax */
+	EXPECT_EQ(vcpu_cr8_get(v), 9);
+	v->x.rip = CODE;
+	EXPECT_EQ(EMULATE(0x44, 0x0f, 0x20, 0xc1), EMULATE_DONE);	/* mov rcx, cr8 */
+	EXPECT_EQ(v->x.gpr[1], 9);
+	v->x.rip = CODE;
+	v->x.gpr[0] = 0x12345678;
+	v->x.gpr[2] = 0;
+	v->x.gpr[1] = X86_MSR_SYSENTER_EIP;
+	EXPECT_EQ(EMULATE(0x0f, 0x30), EMULATE_DONE);		/* wrmsr */
+	v->x.rip = CODE;
+	v->x.gpr[0] = 0;
+	EXPECT_EQ(EMULATE(0x0f, 0x32), EMULATE_DONE);		/* rdmsr */
+	EXPECT_EQ(v->x.gpr[0], 0x12345678);
+	v->x.rip = CODE;
+	v->x.gpr[1] = 0x12345678;
+	EXPECT_EQ(EMULATE(0x0f, 0x32), EMULATE_FAULTED);
+	EXPECT_EQ(v->events.exception.vector, X86_GP);
+	EXPECT_EQ(v->x.rip, CODE);
+	v->events.exception.pending = false;
+	EXPECT_EQ(EMULATE(0xf4), EMULATE_EXIT);			/* hlt */
+	EXPECT_EQ(run->exit_reason, KVM_EXIT_HLT);
+	EXPECT_EQ(v->x.rip, CODE + 1);
+	machine_destroy();
+}
+
+/* Real mode: 16-bit addresses, segment bases, and a limit on where code may be. */
+static void real_mode(void)
+{
+	begin();
+	v->x.cr0 = X86_CR0_ET;
+	v->x.efer = 0;
+	for (unsigned s = X86_ES; s <= X86_GS; s++)
+		v->x.seg[s] = (struct x86_seg){ .limit = 0xffff, .attr = s == X86_CS ? 0x9b : 0x93 };
+	v->x.seg[X86_DS].selector = 0xffff;
+	v->x.seg[X86_DS].base = 0xffff0;
+	v->x.gpr[3] = 0x10;
+	EXPECT_EQ(EMULATE(0x8b, 0x07), EMULATE_EXIT);		/* mov ax, [bx] */
+	expect_mmio(0x100000, 2, false, 0);
+	EXPECT_EQ(answer(0x1234), EMULATE_DONE);
+	EXPECT_EQ(v->x.gpr[0], 0x1234);
+	v->x.seg[X86_CS].limit = CODE + 1;
+	v->x.rip = CODE;
+	EXPECT_EQ(EMULATE(0x8b, 0x07), EMULATE_EXIT);
+	EXPECT_EQ(answer(0), EMULATE_DONE);
+	v->x.rip = CODE;
+	EXPECT_EQ(EMULATE(0x8b, 0x47, 0x01), EMULATE_FAULTED);	/* its last byte is beyond */
+	EXPECT_EQ(v->events.exception.vector, X86_GP);
+	machine_destroy();
+}
+
 static u64 seed = 1;
 
 static u64 random64(void)
@@ -672,6 +734,8 @@ int main(void)
 	TEST(locked_memory);
 	TEST(readonly_memory);
 	TEST(lengths);
+	TEST(system_instructions);
+	TEST(real_mode);
 	TEST(random_code);
 	return test_status();
 }
