@@ -9,13 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ORDER_MAX 18	/* a gigabyte */
+#define ORDER_MAX 18		/* a gigabyte */
+#define SIZE_LIMIT (1ull << 38)	/* a mistake; sanitizers end the program on such sizes */
 
 void *host_alloc(u64 size, unsigned flags)
 {
 	if (!(flags & HOST_ATOMIC))
 		MAY_SLEEP();
-	return calloc(1, size ? size : 1);
+	return size > SIZE_LIMIT ? NULL : calloc(1, size ? size : 1);
 }
 
 void host_free(void *p)

@@ -37,7 +37,7 @@ void posix_check_atomic(const char *function);
 #define MAY_SLEEP() do { if (UNLIKELY(posix_checking)) posix_check_sleep(__func__); } while (0)
 #define MAY_ATOMIC() do { if (UNLIKELY(posix_checking)) posix_check_atomic(__func__); } while (0)
 
-/* Sleep while *word is value, at most until deadline (host_now(), HOST_NEVER). */
+/* Sleep while *word is value, at most until deadline; may return early for no reason. */
 void posix_futex_wait(u32 *word, u32 value, u64 deadline);
 void posix_futex_wake(u32 *word, int threads);
 

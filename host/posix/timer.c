@@ -7,7 +7,7 @@
  * Callbacks run one after the other on that thread, with no lock held.
  *
  * Invariants:
- *   1. A timer is in the heap exactly while it is armed: prev is not NULL or it is the root.
+ *   1. A timer is in the heap exactly while it is armed.
  *   2. sleeping_until is not later than the root's deadline whenever the lock is free and
  *      the thread sleeps.
  *
@@ -25,6 +25,7 @@ struct node {
 	struct node *next;	/* next sibling */
 	struct node *prev;	/* previous sibling, or the parent of a first child */
 	bool armed;
+	u32 stoppers;		/* threads waiting in host_timer_stop(): arming is refused */
 };
 BUILD_ASSERT(sizeof(struct node) <= sizeof(((struct host_timer *)0)->storage));
 
@@ -160,9 +161,11 @@ void host_timer_start(struct host_timer *t, u64 deadline)
 	pthread_once(&once, start_thread);
 	posix_lock(&lock);
 	heap_remove(node(t));
-	node(t)->deadline = deadline;
-	heap_insert(node(t));
-	if (deadline < sleeping_until) {
+	if (!node(t)->stoppers) {
+		node(t)->deadline = deadline;
+		heap_insert(node(t));
+	}
+	if (node(t)->armed && deadline < sleeping_until) {
 		sleeping_until = deadline;
 		posix_signal_all(&earlier);
 	}
@@ -173,11 +176,10 @@ void host_timer_stop(struct host_timer *t)
 {
 	MAY_SLEEP();
 	posix_lock(&lock);
-	for (;;) {
-		heap_remove(node(t));
-		if (running != t || posix_self.in_timer)
-			break;
+	heap_remove(node(t));
+	node(t)->stoppers++;	/* or one that always arms itself again might never be caught */
+	while (running == t && !posix_self.in_timer)
 		posix_signal_wait(&done, &lock, HOST_NEVER);
-	}
+	node(t)->stoppers--;
 	posix_unlock(&lock);
 }

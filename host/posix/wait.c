@@ -73,7 +73,10 @@ void host_yield(void)
 
 /* --- work --- */
 
-struct work { struct list link; };
+struct work {
+	struct list link;
+	u32 cancellers;		/* threads waiting in host_work_cancel(): queueing is refused */
+};
 BUILD_ASSERT(sizeof(struct work) <= sizeof(((struct host_work *)0)->storage));
 
 static struct posix_lock work_lock;
@@ -117,6 +120,7 @@ static void start_worker(void)
 void host_work_init(struct host_work *w, void (*fn)(struct host_work *))
 {
 	w->fn = fn;
+	*work(w) = (struct work){ 0 };
 	list_init(&work(w)->link);
 }
 
@@ -126,7 +130,7 @@ void host_work_queue(struct host_work *w)
 
 	pthread_once(&once, start_worker);
 	posix_lock(&work_lock);
-	if (list_is_empty(&work(w)->link)) {
+	if (list_is_empty(&work(w)->link) && !work(w)->cancellers) {
 		list_append(&work_list, &work(w)->link);
 		posix_signal_all(&work_queued);
 	}
@@ -137,11 +141,10 @@ void host_work_cancel(struct host_work *w)
 {
 	MAY_SLEEP();
 	posix_lock(&work_lock);
-	for (;;) {
-		list_remove(&work(w)->link);
-		if (running_work != w || is_worker)
-			break;
+	list_remove(&work(w)->link);
+	work(w)->cancellers++;
+	while (running_work == w && !is_worker)
 		posix_signal_wait(&work_done, &work_lock, HOST_NEVER);
-	}
+	work(w)->cancellers--;
 	posix_unlock(&work_lock);
 }
