@@ -527,10 +527,11 @@ int lapic_get(struct vcpu *v, struct kvm_lapic_state *s)
 int lapic_set(struct vcpu *v, const struct kvm_lapic_state *s)
 {
 	struct lapic *l = v->lapic;
-	u32 id = state_value(s, APIC_ID);
+	u32 id;
 
 	if (!l)
 		return -EINVAL;
+	id = state_value(s, APIC_ID);
 	if (lapic_is_x2(l)) {
 		if (v->vm->x2apic_32bit && id != v->id)
 			return -EINVAL;
