@@ -43,6 +43,20 @@ static int vcpu_ioctl(struct vcpu *v, unsigned long request, void *arg)
 
 /* --- making ---------------------------------------------------------------------- */
 
+/*
+ * Firmware leaves the memory type range registers on, with write-back for all of memory; a kernel that finds
+ * them off gives up page attributes.  Where there are no such MSRs, nobody misses them.
+ */
+static void set_memory_types(struct vcpu *v)
+{
+	enum { MTRR_DEF_TYPE = 0x2ff, ENABLED = 0x800, WRITE_BACK = 6 };
+	struct { struct kvm_msrs head; struct kvm_msr_entry entry; } m = {
+		.head = { .nmsrs = 1 }, .entry = { .index = MTRR_DEF_TYPE, .data = ENABLED | WRITE_BACK },
+	};
+
+	vcpu_ioctl(v, KVM_SET_MSRS, &m);
+}
+
 int vcpu_create(struct vcpu *v)
 {
 	struct machine *m = v->m;
@@ -59,6 +73,7 @@ int vcpu_create(struct vcpu *v)
 	error = vcpu_set_cpuid(v);
 	if (error)
 		goto unmap_run;
+	set_memory_types(v);
 	return 0;
 
 unmap_run:
