@@ -120,7 +120,8 @@ static void read_signature(struct probe_vm *p)
 
 static void make_vm(struct probe_vm *p)
 {
-	struct kvm_userspace_memory_region slot = { .memory_size = PROBE_RAM, .userspace_addr = (u64)p->ram };
+	struct kvm_userspace_memory_region slot = {.memory_size = PROBE_RAM,
+						   .userspace_addr = (u64)p->ram};
 	u64 identity_map = 0xfffbc000;
 
 	p->vm = call(p, "KVM_CREATE_VM", p->system, KVM_CREATE_VM, NULL);
@@ -139,7 +140,8 @@ static void make_vm(struct probe_vm *p)
 
 static void set_registers(struct probe_vm *p)
 {
-	struct kvm_segment flat = { .limit = ~0u, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1, .selector = 16 };
+	struct kvm_segment flat = {
+		.limit = ~0u, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1, .selector = 16};
 	struct kvm_regs regs = { .rip = PROBE_CODE, .rflags = 2, .rsp = 0x8000 };
 	struct kvm_sregs s;
 
@@ -154,7 +156,13 @@ static void set_registers(struct probe_vm *p)
 }
 
 /* A watchdog: the kernel's KVM_RUN ends by a signal, whatever the guest does. */
-struct watchdog { const struct kvm_door *door; pthread_t target; pthread_mutex_t lock; pthread_cond_t done; bool finished; };
+struct watchdog {
+	const struct kvm_door *door;
+	pthread_t target;
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	bool finished;
+};
 
 static const struct kvm_door *interrupted_door;
 

@@ -14,7 +14,7 @@ struct kvm_door {
 	const char *name;	/* as --accel names it */
 	int (*open)(void);	/* a system handle or -errno */
 	int (*ioctl)(int handle, unsigned long request, unsigned long arg);	/* >= 0 or -errno */
-	void *(*mmap)(int handle, size_t bytes, long offset);			/* NULL on failure */
+	void *(*mmap)(int handle, size_t bytes, long offset); /* NULL on failure */
 	int (*close)(int handle);
 	/* In a signal handler: make the KVM_RUN on this thread return -EINTR. */
 	void (*interrupt)(void);

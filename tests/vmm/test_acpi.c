@@ -160,8 +160,10 @@ static bool iasl_accepts(const char *name)
 	char command[512];
 
 	snprintf(command, sizeof(command),
-		 "cd %s && iasl -d %s.dat >d.log 2>&1 && ! grep -qiE 'error|warning|invalid|incorrect' d.log && "
-		 "iasl -p again %s.dsl >c.log 2>&1 && grep -q '0 Errors, 0 Warnings' c.log || { cat d.log c.log; false; } >&2",
+		 "cd %s && iasl -d %s.dat >d.log 2>&1 && ! grep -qiE "
+		 "'error|warning|invalid|incorrect' d.log && "
+		 "iasl -p again %s.dsl >c.log 2>&1 && grep -q '0 Errors, 0 Warnings' c.log || { "
+		 "cat d.log c.log; false; } >&2",
 		 folder, name, name);
 	return system(command) == 0;
 }

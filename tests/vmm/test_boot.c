@@ -51,10 +51,15 @@ static void make_elf(void)
 	Elf64_Ehdr e = { .e_ident = "\177ELF\2\1\1", .e_type = ET_EXEC, .e_machine = EM_X86_64,
 			 .e_phoff = 64, .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 2 };
 	Elf64_Phdr p[2] = {
-		{ .p_type = PT_LOAD, .p_offset = 4096, .p_paddr = 2 * MIB, .p_filesz = 4096, .p_memsz = 8192 },
-		{ .p_type = PT_NOTE, .p_offset = 512, .p_filesz = 48 },
+		{.p_type = PT_LOAD,
+		 .p_offset = 4096,
+		 .p_paddr = 2 * MIB,
+		 .p_filesz = 4096,
+		 .p_memsz = 8192},
+		{.p_type = PT_NOTE, .p_offset = 512, .p_filesz = 48},
 	};
-	static const u32 notes[] = { 4, 4, 1, 0x554e47, 7, 4, 4, 18, 0x6e6558, 2 * MIB + 0x100, 0, 0 };
+	static const u32 notes[] = {4, 4,  1,	     0x554e47,	      7, 4,
+				    4, 18, 0x6e6558, 2 * MIB + 0x100, 0, 0};
 
 	memset(image, 0, sizeof(image));
 	memcpy(image, &e, sizeof(e));
@@ -110,7 +115,8 @@ static int load(u64 memory_bytes)
 	static u8 initrd[1 << 20];
 	int kernel = file_of(image, image_bytes), initrd_fd = -1, error;
 	char kernel_path[32], initrd_path[32];
-	struct boot_options o = { .kernel = kernel_path, .append = append, .cpus = 1, .serial = true };
+	struct boot_options o = {
+		.kernel = kernel_path, .append = append, .cpus = 1, .serial = true};
 	struct boot b;
 
 	path_of(kernel, kernel_path);
@@ -139,7 +145,8 @@ static int load(u64 memory_bytes)
 /* Refused, in one line that has this in it. */
 static bool refused(u64 memory_bytes, const char *because)
 {
-	bool ok = load(memory_bytes) < 0 && strstr(said, because) && strchr(said, '\n') == said + strlen(said) - 1;
+	bool ok = load(memory_bytes) < 0 && strstr(said, because) &&
+		  strchr(said, '\n') == said + strlen(said) - 1;
 
 	if (!ok)
 		fprintf(stderr, "said: %s\n", said);
@@ -188,7 +195,8 @@ static void the_memory_map_has_the_hole(void)
 	make_bzimage();
 	EXPECT_EQ(load(5ull << 30), 0);
 	for (u64 i = 0; i < get(LAYOUT_ZERO_PAGE + 0x1e8, 1); i++) {
-		u64 at = LAYOUT_ZERO_PAGE + 0x2d0 + 20 * i, start = get(at, 8), bytes = get(at + 8, 8);
+		u64 at = LAYOUT_ZERO_PAGE + 0x2d0 + 20 * i, start = get(at, 8),
+		    bytes = get(at + 8, 8);
 
 		EXPECT(start >= last);
 		last = start + bytes;
@@ -275,7 +283,7 @@ static void too_little_memory_says_how_much(void)
 	EXPECT(refused(64 * MIB, "use --memory 256M"));
 	EXPECT_EQ(load(256 * MIB), 0);
 	make_bzimage();
-	put(0x22c, 20 * MIB + 4096 - 1, 4);		/* the initrd must end below 20 MiB and a page */
+	put(0x22c, 20 * MIB + 4096 - 1, 4); /* the initrd must end below 20 MiB and a page */
 	initrd_bytes = 4096;
 	EXPECT_EQ(load(64 * MIB), 0);
 	EXPECT_EQ(get(LAYOUT_ZERO_PAGE + 0x218, 4), 20 * MIB);

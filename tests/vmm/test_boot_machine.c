@@ -57,7 +57,8 @@ static int fake_open(void) { return fake_new(SYSTEM, 0); }
 static void *fake_mmap(int h, size_t bytes, long offset)
 {
 	(void)offset;
-	handle[h].run = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	handle[h].run =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	return handle[h].run;
 }
 
@@ -151,12 +152,32 @@ static int exit_with(struct kvm_run *run, u32 reason)
 	return 0;
 }
 
-static int guest_off(unsigned cpu, struct kvm_run *run) { return cpu ? halt() : io(run, 0x604, 2, 1 << 13 | 5 << 10); }
-static int guest_cf9(unsigned cpu, struct kvm_run *run) { return cpu ? halt() : io(run, 0xcf9, 1, 6); }
-static int guest_8042(unsigned cpu, struct kvm_run *run) { return cpu ? halt() : io(run, 0x64, 1, 0xfe); }
-static int guest_exit_port(unsigned cpu, struct kvm_run *run) { return cpu ? halt() : io(run, 0xf4, 4, 21); }
-static int guest_triple(unsigned cpu, struct kvm_run *run) { (void)cpu; return exit_with(run, KVM_EXIT_SHUTDOWN); }
-static int guest_unknown(unsigned cpu, struct kvm_run *run) { (void)cpu; return exit_with(run, 99); }
+static int guest_off(unsigned cpu, struct kvm_run *run)
+{
+	return cpu ? halt() : io(run, 0x604, 2, 1 << 13 | 5 << 10);
+}
+static int guest_cf9(unsigned cpu, struct kvm_run *run)
+{
+	return cpu ? halt() : io(run, 0xcf9, 1, 6);
+}
+static int guest_8042(unsigned cpu, struct kvm_run *run)
+{
+	return cpu ? halt() : io(run, 0x64, 1, 0xfe);
+}
+static int guest_exit_port(unsigned cpu, struct kvm_run *run)
+{
+	return cpu ? halt() : io(run, 0xf4, 4, 21);
+}
+static int guest_triple(unsigned cpu, struct kvm_run *run)
+{
+	(void)cpu;
+	return exit_with(run, KVM_EXIT_SHUTDOWN);
+}
+static int guest_unknown(unsigned cpu, struct kvm_run *run)
+{
+	(void)cpu;
+	return exit_with(run, 99);
+}
 static int guest_fails(unsigned cpu, struct kvm_run *run) { (void)cpu, (void)run; return -EIO; }
 static int guest_halts(unsigned cpu, struct kvm_run *run) { (void)cpu, (void)run; return halt(); }
 
@@ -230,7 +251,8 @@ static int guest_strings(unsigned cpu, struct kvm_run *run)
 	}
 }
 
-/* --- running one -------------------------------------------------------------------------------- */
+/* --- running one --------------------------------------------------------------------------------
+ */
 
 static struct machine *m;
 static int last_error;
@@ -348,7 +370,8 @@ static void strings_and_odd_sizes_reach_the_devices(void)
 	EXPECT_EQ(echoed, 'o');
 }
 
-/* --- from outside -------------------------------------------------------------------------------- */
+/* --- from outside --------------------------------------------------------------------------------
+ */
 
 static struct loop_timer timer;
 
@@ -408,7 +431,8 @@ static void more_processors_than_kvm_has_are_refused(void)
 	EXPECT_EQ(last_error, -EINVAL);
 }
 
-/* --- what the PCI bus hands on ------------------------------------------------------------------ */
+/* --- what the PCI bus hands on ------------------------------------------------------------------
+ */
 
 static void lines_and_doorbells_reach_the_vm(void)
 {

@@ -22,7 +22,13 @@ static u64 bar_offset, bar_value;
 static unsigned bar_number;
 static int reset_control;
 
-static void on_msi(void *owner, u64 address, u32 data) { (void)owner; msis++; last_address = address; last_data = data; }
+static void on_msi(void *owner, u64 address, u32 data)
+{
+	(void)owner;
+	msis++;
+	last_address = address;
+	last_data = data;
+}
 static void on_line(void *owner, unsigned gsi, bool level) { (void)owner; line_level[gsi] = level; }
 static void on_reset_control(void *owner, u8 value) { (void)owner; reset_control = value; }
 
@@ -39,7 +45,11 @@ static void dev_write(struct pci_device *d, unsigned bar, u64 offset, unsigned s
 	bar_number = bar, bar_offset = offset, bar_value = value;
 }
 
-static void dev_moved(struct pci_device *d, unsigned bar, u64 address) { (void)d, (void)bar; moved_to = address; }
+static void dev_moved(struct pci_device *d, unsigned bar, u64 address)
+{
+	(void)d, (void)bar;
+	moved_to = address;
+}
 static void dev_changed(struct pci_device *d) { (void)d; changes++; }
 static void dev_reset(struct pci_device *d) { (void)d; resets++; }
 static void dev_destroy(struct pci_device *d) { (void)d; destroys++; }
@@ -52,8 +62,13 @@ static bool dev_config_read(struct pci_device *d, unsigned offset, unsigned size
 }
 
 static const struct pci_ops ops = {
-	.bar_read = dev_read, .bar_write = dev_write, .bar_moved = dev_moved, .msix_changed = dev_changed,
-	.config_read = dev_config_read, .reset = dev_reset, .destroy = dev_destroy,
+	.bar_read = dev_read,
+	.bar_write = dev_write,
+	.bar_moved = dev_moved,
+	.msix_changed = dev_changed,
+	.config_read = dev_config_read,
+	.reset = dev_reset,
+	.destroy = dev_destroy,
 };
 
 static const struct pci_identity identity = {
@@ -86,8 +101,14 @@ static void tear_down(void)
 	bus_fini(&mmio);
 }
 
-static u32 config_read(unsigned offset, unsigned size) { return pci_config_read(&bus, 3, offset, size); }
-static void config_write(unsigned offset, unsigned size, u32 value) { pci_config_write(&bus, 3, offset, size, value); }
+static u32 config_read(unsigned offset, unsigned size)
+{
+	return pci_config_read(&bus, 3, offset, size);
+}
+static void config_write(unsigned offset, unsigned size, u32 value)
+{
+	pci_config_write(&bus, 3, offset, size, value);
+}
 
 static u64 bar0(void) { return (config_read(0x10, 4) & ~15u) | (u64)config_read(0x14, 4) << 32; }
 
@@ -103,8 +124,16 @@ static u64 mmio_read(u64 address, unsigned size)
 
 /* --- the address-range bus ------------------------------------------------------------ */
 
-static u64 plain_read(void *owner, u64 offset, unsigned size) { (void)size; return (u64)owner + offset; }
-static void plain_write(void *owner, u64 offset, unsigned size, u64 value) { (void)size; *(u64 *)owner = value + offset; }
+static u64 plain_read(void *owner, u64 offset, unsigned size)
+{
+	(void)size;
+	return (u64)owner + offset;
+}
+static void plain_write(void *owner, u64 offset, unsigned size, u64 value)
+{
+	(void)size;
+	*(u64 *)owner = value + offset;
+}
 static const struct bus_ops plain = { plain_read, plain_write };
 
 static void bus_finds_the_range_that_holds_all_bytes(void)
@@ -374,7 +403,7 @@ static void msix_sends_what_the_table_says(void)
 	pci_msix_fire(&dev, 3);					/* there is none */
 	pci_msix_fire(&dev, 0x10000);
 	EXPECT_EQ(msis, 1);
-	bus_write(&mmio, bar0() + TABLE, 8, 0x1fee02003);	/* 8 bytes at once; low bits are zero */
+	bus_write(&mmio, bar0() + TABLE, 8, 0x1fee02003); /* 8 bytes at once; low bits are zero */
 	EXPECT_EQ(mmio_read(bar0() + TABLE, 8), 0x1fee02000);
 	EXPECT(changes > 0);
 	tear_down();
@@ -417,7 +446,8 @@ static void odd_accesses_to_the_table_do_nothing(void)
 	bus_write(&mmio, bar0() + TABLE + 4, 8, ~0ull);
 	EXPECT_EQ(mmio_read(bar0() + TABLE, 4), 0xfee00000);
 	EXPECT_EQ(mmio_read(bar0() + TABLE + 1, 1), 0);
-	EXPECT_EQ(mmio_read(bar0() + TABLE + 16 * VECTORS, 4), 0x1100 + TABLE + 16 * VECTORS);	/* the device's */
+	EXPECT_EQ(mmio_read(bar0() + TABLE + 16 * VECTORS, 4),
+		  0x1100 + TABLE + 16 * VECTORS); /* the device's */
 	tear_down();
 }
 

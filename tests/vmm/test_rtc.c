@@ -112,7 +112,7 @@ static void update_interrupt_each_second(void)
 	EXPECT(!level);
 	EXPECT_EQ(rtc_poll(&r, START + SECOND), RTC_NEVER);	/* until it is acknowledged */
 	EXPECT(level);
-	EXPECT_EQ(get(12, START + SECOND) & 0xb0, 0x90);	/* the periodic flag comes and goes */
+	EXPECT_EQ(get(12, START + SECOND) & 0xb0, 0x90); /* the periodic flag comes and goes */
 	EXPECT(!level);
 	EXPECT_EQ(get(12, START + SECOND), 0);
 	EXPECT_EQ(rtc_poll(&r, START + SECOND), START + 2 * SECOND);
@@ -189,7 +189,8 @@ static void cmos_tells_memory_and_keeps_bytes(void)
 	set_up();
 	EXPECT_EQ(get(0x15, START) | get(0x16, START) << 8, 640);
 	EXPECT_EQ(get(0x34, START) | get(0x35, START) << 8, ((3ull << 30) - (16 << 20)) >> 16);
-	EXPECT_EQ(get(0x5b, START) | get(0x5c, START) << 8 | get(0x5d, START) << 16, (5ull << 30) >> 16);
+	EXPECT_EQ(get(0x5b, START) | get(0x5c, START) << 8 | get(0x5d, START) << 16,
+		  (5ull << 30) >> 16);
 	put(0x7f, 0x42, START);
 	EXPECT_EQ(get(0xff, START), 0x42);	/* bit 7 of the index is the NMI mask */
 	EXPECT_EQ(rtc_read(&r, 0, START), 0xff);
@@ -220,7 +221,8 @@ static void pm_timer_counts_at_its_rate(void)
 	EXPECT_EQ(pm_read(&p, 8, 4, 0), 0);
 	EXPECT_EQ(pm_read(&p, 8, 4, SECOND), 3579545);
 	EXPECT_EQ(pm_read(&p, 8, 4, 1200 * SECOND), (u32)(1200ull * 3579545));
-	EXPECT_EQ(pm_read(&p, 8, 4, 1ull << 62), (u32)(((unsigned __int128)1 << 62) * 3579545 / SECOND));
+	EXPECT_EQ(pm_read(&p, 8, 4, 1ull << 62),
+		  (u32)(((unsigned __int128)1 << 62) * 3579545 / SECOND));
 	EXPECT_EQ(pm_read(&p, 10, 4, 0), 0);	/* beyond the end */
 }
 

@@ -37,8 +37,11 @@ static void timer_note(struct loop_timer *t)
 
 static void timers_run_in_order_of_deadline(void)
 {
-	struct named_timer t[] = { { { .fn = timer_note }, 'c' }, { { .fn = timer_note }, 'a' }, { { .fn = timer_note }, 'z' },
-				   { { .fn = timer_note }, 'b' }, { { .fn = timer_note }, 'x' } };
+	struct named_timer t[] = {{{.fn = timer_note}, 'c'},
+				  {{.fn = timer_note}, 'a'},
+				  {{.fn = timer_note}, 'z'},
+				  {{.fn = timer_note}, 'b'},
+				  {{.fn = timer_note}, 'x'}};
 	u64 now = loop_now();
 
 	order_count = 0;
@@ -270,7 +273,8 @@ static void a_slow_reader_holds_the_writer_up(void)
 	EXPECT_EQ(terminal_write(terminal, "again", 5), 5);
 	EXPECT(read(out[0], sink, sizeof(sink)) == 5 && !memcmp(sink, "again", 5));
 	close(out[0]);
-	EXPECT_EQ(terminal_write(terminal, "nobody", 6), 6);	/* a reader that went away blocks nobody */
+	EXPECT_EQ(terminal_write(terminal, "nobody", 6),
+		  6); /* a reader that went away blocks nobody */
 	run_a_while();
 	tear_down();
 	close(out[1]);

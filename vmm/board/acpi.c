@@ -24,9 +24,13 @@ enum { HEADER_BYTES = 36, RSDP_BYTES = 36, FACS_BYTES = 64 };
 
 /* The flags of the FADT. */
 enum {
-	FADT_WBINVD = 1 << 0, FADT_PROC_C1 = 1 << 2, FADT_SLEEP_BUTTON = 1 << 5, FADT_TIMER_32 = 1 << 8,
+	FADT_WBINVD = 1 << 0,
+	FADT_PROC_C1 = 1 << 2,
+	FADT_SLEEP_BUTTON = 1 << 5,
+	FADT_TIMER_32 = 1 << 8,
 	FADT_RESET_REGISTER = 1 << 10,
-	BOOT_LEGACY = 1 << 0, BOOT_NO_VGA = 1 << 2,
+	BOOT_LEGACY = 1 << 0,
+	BOOT_NO_VGA = 1 << 2,
 };
 
 struct tables {
@@ -252,7 +256,8 @@ static u64 fadt_build(struct tables *t, u64 facs, u64 dsdt)
 	aml_byte(a, 0x32);		/* ... and century, as CMOS offsets */
 	aml_word(a, BOOT_LEGACY | BOOT_NO_VGA);
 	aml_byte(a, 0);
-	aml_dword(a, FADT_WBINVD | FADT_PROC_C1 | FADT_SLEEP_BUTTON | FADT_TIMER_32 | FADT_RESET_REGISTER);
+	aml_dword(a, FADT_WBINVD | FADT_PROC_C1 | FADT_SLEEP_BUTTON | FADT_TIMER_32 |
+			     FADT_RESET_REGISTER);
 	io_register(a, 0xcf9, 8, 1);	/* reset register ... */
 	aml_byte(a, 6);			/* ... and the value that resets */
 	aml_word(a, 0);

@@ -160,7 +160,8 @@ static u32 hex_digit(char c)
 void aml_eisa_id(struct aml *a, const char *id)
 {
 	u32 value = (u32)(id[0] - '@') << 26 | (u32)(id[1] - '@') << 21 | (u32)(id[2] - '@') << 16 |
-		    hex_digit(id[3]) << 12 | hex_digit(id[4]) << 8 | hex_digit(id[5]) << 4 | hex_digit(id[6]);
+		    hex_digit(id[3]) << 12 | hex_digit(id[4]) << 8 | hex_digit(id[5]) << 4 |
+		    hex_digit(id[6]);
 
 	aml_byte(a, AML_DWORD);
 	aml_dword(a, __builtin_bswap32(value));

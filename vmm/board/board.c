@@ -105,7 +105,8 @@ static void rtc_schedule(struct board *b)
 	u64 now = wall_clock(), next = rtc_poll(&b->rtc, now);
 
 	if (next != RTC_NEVER)
-		loop_timer_start(b->m->loop, &b->rtc_timer, loop_now() + (next > now ? next - now : 0));
+		loop_timer_start(b->m->loop, &b->rtc_timer,
+				 loop_now() + (next > now ? next - now : 0));
 }
 
 static void rtc_due(struct loop_timer *t)
@@ -201,7 +202,7 @@ static int serial_place(struct board *b, const struct board_options *o)
 	b->terminal = o->terminal;
 	serial_init(&b->serial, &wires);
 	if (o->terminal)
-		terminal_attach(o->terminal, &(struct terminal_port){ b, port_input, port_drained });
+		terminal_attach(o->terminal, &(struct terminal_port){b, port_input, port_drained});
 	return bus_add(&b->m->pio, LAYOUT_SERIAL, 8, &serial_ops, &b->serial);
 }
 
@@ -228,7 +229,10 @@ int board_create(struct machine *m, const struct board_options *o)
 		error = serial_place(b, o);
 	if (!error)
 		error = legacy_create(&b->legacy, &m->pio, &legacy_wires, o->exit_port);
-	return error ? report_error(error, "port %#x of --exit-code-port belongs to another device; try 0xf4", o->exit_port) : 0;
+	if (error)	/* the board's own ports do not overlap */
+		report_error(error, "port %#x of --exit-code-port is another device's; try 0xf4",
+			     o->exit_port);
+	return error;
 }
 
 void board_press_power(struct machine *m)

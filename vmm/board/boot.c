@@ -35,7 +35,8 @@ static int file_open(const char *what, const char *path, int *fd, u64 *bytes)
 	*fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (*fd < 0) {
 		error = -errno;
-		return report_error(error, "cannot open the %s %s: %s", what, path, strerror(-error));
+		return report_error(error, "cannot open the %s %s: %s", what, path,
+				    strerror(-error));
 	}
 	if (fstat(*fd, &st) || !S_ISREG(st.st_mode)) {
 		close(*fd);
@@ -82,11 +83,19 @@ static int kind_find(struct boot *b)
 		return bzimage_check(b);
 	}
 	if (b->kernel_bytes < sizeof(head))
-		return report_error(-ENOEXEC, "the kernel %s is only %llu bytes long: it is empty or truncated; copy it again",
+		return report_error(-ENOEXEC,
+				    "the kernel %s is only %llu bytes long: it is empty or "
+				    "truncated; copy it again",
 				    path, (unsigned long long)b->kernel_bytes);
 	if (head[0] == 0x1f && head[1] == 0x8b)
-		return report_error(-ENOEXEC, "the kernel %s is gzip-compressed data, not a bzImage or vmlinux; gunzip it first", path);
-	return report_error(-ENOEXEC, "%s is not a kernel: neither a Linux bzImage nor an ELF file; give --kernel a vmlinuz", path);
+		return report_error(-ENOEXEC,
+				    "the kernel %s is gzip-compressed data, not a bzImage or "
+				    "vmlinux; gunzip it first",
+				    path);
+	return report_error(-ENOEXEC,
+			    "%s is not a kernel: neither a Linux bzImage nor an ELF file; give "
+			    "--kernel a vmlinuz",
+			    path);
 }
 
 int boot_open(struct boot *b, const struct boot_options *o)
@@ -138,14 +147,17 @@ int boot_short_of_memory(const struct boot *b, const struct memory *mem, u64 nee
 	/* Loading is not all: a kernel with less than this to spare does not get far. */
 	u64 advised = (needed + 32 * MIB + 15 * MIB) / (16 * MIB) * 16;
 
-	return report_error(-ENOMEM, "%llu MiB of memory are too little for %s%s%s; use --memory %lluM or more",
-			    (unsigned long long)(mem->bytes / MIB), b->options.kernel, b->options.initrd ? " and " : "",
-			    b->options.initrd ? b->options.initrd : "", (unsigned long long)advised);
+	return report_error(
+		-ENOMEM, "%llu MiB of memory are too little for %s%s%s; use --memory %lluM or more",
+		(unsigned long long)(mem->bytes / MIB), b->options.kernel,
+		b->options.initrd ? " and " : "", b->options.initrd ? b->options.initrd : "",
+		(unsigned long long)advised);
 }
 
 int boot_load_initrd(struct boot *b, const struct memory *mem, u64 above, u64 limit, u64 *at)
 {
-	u64 pages = (b->initrd_bytes + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1), end = MIN_OF(limit, memory_low_end(mem));
+	u64 pages = (b->initrd_bytes + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1),
+	    end = MIN_OF(limit, memory_low_end(mem));
 	void *to;
 	int error;
 
@@ -159,7 +171,8 @@ int boot_load_initrd(struct boot *b, const struct memory *mem, u64 above, u64 li
 	to = memory_at(mem, *at, b->initrd_bytes);
 	error = to ? boot_read_file(b->initrd, 0, to, b->initrd_bytes) : -EFAULT;
 	if (error)
-		return report_error(error, "cannot read the initrd %s: %s", b->options.initrd, strerror(-error));
+		return report_error(error, "cannot read the initrd %s: %s", b->options.initrd,
+				    strerror(-error));
 	return 0;
 }
 
@@ -169,8 +182,11 @@ int boot_load_command_line(struct boot *b, const struct memory *mem, u64 max_byt
 
 	max_bytes = MIN_OF(max_bytes + 1, (u64)LAYOUT_COMMAND_LINE_BYTES);
 	if (bytes > max_bytes)
-		return report_error(-E2BIG, "the kernel's command line is %llu bytes long; this kernel takes %llu: shorten --append",
-				    (unsigned long long)bytes - 1, (unsigned long long)max_bytes - 1);
+		return report_error(-E2BIG,
+				    "the kernel's command line is %llu bytes long; this kernel "
+				    "takes %llu: shorten --append",
+				    (unsigned long long)bytes - 1,
+				    (unsigned long long)max_bytes - 1);
 	return memory_write(mem, LAYOUT_COMMAND_LINE, b->options.append, bytes);
 }
 
@@ -206,8 +222,14 @@ static struct kvm_segment flat(u16 selector, u8 type, bool long_mode)
 {
 	bool code64 = long_mode && type == TYPE_CODE;
 
-	return (struct kvm_segment){ .limit = ~0u, .selector = selector, .type = type, .present = 1, .s = 1,
-				     .db = !code64, .l = code64, .g = 1 };
+	return (struct kvm_segment){.limit = ~0u,
+				    .selector = selector,
+				    .type = type,
+				    .present = 1,
+				    .s = 1,
+				    .db = !code64,
+				    .l = code64,
+				    .g = 1};
 }
 
 void boot_registers(const struct boot_entry *entry, struct kvm_regs *regs, struct kvm_sregs *s)

@@ -53,8 +53,9 @@ void boot_registers(const struct boot_entry *entry, struct kvm_regs *regs, struc
 
 /* Between the files of this folder. */
 unsigned boot_memory_map(const struct memory *mem, struct boot_range map[BOOT_RANGES_MAX]);
-int  boot_read_file(int fd, u64 offset, void *to, u64 bytes);	/* all or -errno; -EIO if it ends early */
-/* Load the initrd as high as possible in [above, limit); *at is where.  *at and bytes 0 without one. */
+/* All of it, or -errno; -EIO if the file ends early. */
+int  boot_read_file(int fd, u64 offset, void *to, u64 bytes);
+/* Load the initrd as high as possible in [above, limit); *at is where, 0 if there is none. */
 int  boot_load_initrd(struct boot *b, const struct memory *mem, u64 above, u64 limit, u64 *at);
 int  boot_load_command_line(struct boot *b, const struct memory *mem, u64 max_bytes);
 int  boot_short_of_memory(const struct boot *b, const struct memory *mem, u64 needed);

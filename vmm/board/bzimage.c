@@ -3,8 +3,8 @@
  * bzimage.c - loading a Linux bzImage by its 64-bit boot protocol
  *
  * The file is a real-mode part of setup_sects + 1 sectors, which we skip, and the
- * protected-mode part, a decompressor that is entered 0x200 bytes in, in long mode, with the first 4 GiB
- * mapped one to one and RSI pointing to boot_params (the "zero page").
+ * protected-mode part, a decompressor that is entered 0x200 bytes in, in long mode, with the first
+ * 4 GiB mapped one to one and RSI pointing to boot_params (the "zero page").
  *
  * Reference: The Linux/x86 Boot Protocol, "Details of Header Fields", "64-bit Boot Protocol".
  */
@@ -49,15 +49,19 @@ static int header_read(const struct boot *b, struct header *h)
 	int error;
 
 	memset(h, 0, sizeof(*h));
-	error = boot_read_file(b->kernel, 0, h->bytes, MIN_OF(b->kernel_bytes, (u64)sizeof(h->bytes)));
+	error = boot_read_file(b->kernel, 0, h->bytes,
+			       MIN_OF(b->kernel_bytes, (u64)sizeof(h->bytes)));
 	if (error)
 		return report_error(error, "cannot read the kernel %s: %s", path, strerror(-error));
 	sectors = field(h, SETUP_SECTS, 1);
 	h->real_mode_bytes = ((sectors ? sectors : 4) + 1) * SECTOR;
 	h->code_bytes = field(h, SYSSIZE, 4) * 16;
 	if (!checked_add(h->real_mode_bytes, h->code_bytes, &end) || end > b->kernel_bytes)
-		return report_error(-ENOEXEC, "the kernel %s is truncated: its header says %llu bytes, the file has %llu; copy it again",
-				    path, (unsigned long long)end, (unsigned long long)b->kernel_bytes);
+		return report_error(-ENOEXEC,
+				    "the kernel %s is truncated: its header says %llu bytes, the "
+				    "file has %llu; copy it again",
+				    path, (unsigned long long)end,
+				    (unsigned long long)b->kernel_bytes);
 	return 0;
 }
 
@@ -70,14 +74,22 @@ int bzimage_check(struct boot *b)
 	if (error)
 		return error;
 	if (field(&h, VERSION, 2) < VERSION_2_12)
-		return report_error(-ENOEXEC, "the kernel %s speaks boot protocol %u.%02u; 2.12 (Linux 3.8) or later is needed",
-				    path, (unsigned)field(&h, VERSION + 1, 1), (unsigned)field(&h, VERSION, 1));
+		return report_error(-ENOEXEC,
+				    "the kernel %s speaks boot protocol %u.%02u; 2.12 (Linux 3.8) "
+				    "or later is needed",
+				    path, (unsigned)field(&h, VERSION + 1, 1),
+				    (unsigned)field(&h, VERSION, 1));
 	if (!(field(&h, LOADFLAGS, 1) & LOADED_HIGH))
-		return report_error(-ENOEXEC, "the kernel %s is a zImage, which loads below 1 MiB; use a bzImage", path);
+		return report_error(
+			-ENOEXEC,
+			"the kernel %s is a zImage, which loads below 1 MiB; use a bzImage", path);
 	if (!(field(&h, XLOADFLAGS, 2) & XLF_KERNEL_64))
-		return report_error(-ENOEXEC, "the kernel %s has no 64-bit entry point; use a kernel for amd64", path);
+		return report_error(
+			-ENOEXEC, "the kernel %s has no 64-bit entry point; use a kernel for amd64",
+			path);
 	if (h.code_bytes <= ENTRY_64)
-		return report_error(-ENOEXEC, "the kernel %s has no code in it; copy it again", path);
+		return report_error(-ENOEXEC, "the kernel %s has no code in it; copy it again",
+				    path);
 	return 0;
 }
 
@@ -94,12 +106,15 @@ static u64 load_address(const struct header *h)
 	return address;
 }
 
-static int code_load(const struct boot *b, const struct header *h, const struct memory *mem, u64 address)
+static int code_load(const struct boot *b, const struct header *h, const struct memory *mem,
+		     u64 address)
 {
 	void *to = memory_at(mem, address, h->code_bytes);
 	int error = to ? boot_read_file(b->kernel, h->real_mode_bytes, to, h->code_bytes) : -EFAULT;
 
-	return error ? report_error(error, "cannot read the kernel %s: %s", b->options.kernel, strerror(-error)) : 0;
+	return error ? report_error(error, "cannot read the kernel %s: %s", b->options.kernel,
+				    strerror(-error))
+		     : 0;
 }
 
 /* 4 GiB one to one, by 2 MiB pages. */
@@ -136,7 +151,8 @@ static void put(u8 *page, unsigned offset, u64 value, unsigned size)
 	memcpy(page + offset, &value, size);
 }
 
-static int zero_page_build(const struct boot *b, const struct header *h, const struct memory *mem, u64 initrd)
+static int zero_page_build(const struct boot *b, const struct header *h, const struct memory *mem,
+			   u64 initrd)
 {
 	struct boot_range map[BOOT_RANGES_MAX];
 	unsigned ranges = boot_memory_map(mem, map);
@@ -171,7 +187,10 @@ int bzimage_load(struct boot *b, const struct memory *mem, struct boot_entry *en
 		return error;
 	address = load_address(&h);
 	if (!checked_add(address, MAX_OF(field(&h, INIT_SIZE, 4), h.code_bytes), &end))
-		return report_error(-ENOEXEC, "the kernel %s wants to be loaded beyond all memory; copy it again", b->options.kernel);
+		return report_error(
+			-ENOEXEC,
+			"the kernel %s wants to be loaded beyond all memory; copy it again",
+			b->options.kernel);
 	if (end > memory_low_end(mem))
 		return boot_short_of_memory(b, mem, end + b->initrd_bytes);
 	error = code_load(b, &h, mem, address);
@@ -185,6 +204,7 @@ int bzimage_load(struct boot *b, const struct memory *mem, struct boot_entry *en
 		error = gdt_build(mem);
 	if (!error)
 		error = zero_page_build(b, &h, mem, initrd);
-	*entry = (struct boot_entry){ .long_mode = true, .rip = address + ENTRY_64, .rsi = LAYOUT_ZERO_PAGE };
+	*entry = (struct boot_entry){
+		.long_mode = true, .rip = address + ENTRY_64, .rsi = LAYOUT_ZERO_PAGE};
 	return error;
 }

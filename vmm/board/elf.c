@@ -51,8 +51,8 @@ static u64 note_entry(const u8 *bytes, u64 n)
 		content = name + (((u64)note.n_namesz + 3) & ~3ull);
 		if (!range_is_within(content, note.n_descsz, n))
 			break;
-		if (note.n_type == NOTE_PHYS32_ENTRY && note.n_namesz == 4 && !memcmp(bytes + name, "Xen", 4) &&
-		    note.n_descsz >= sizeof(entry)) {
+		if (note.n_type == NOTE_PHYS32_ENTRY && note.n_namesz == 4 &&
+		    !memcmp(bytes + name, "Xen", 4) && note.n_descsz >= sizeof(entry)) {
 			memcpy(&entry, bytes + content, sizeof(entry));
 			return entry;
 		}
@@ -64,7 +64,7 @@ static u64 note_entry(const u8 *bytes, u64 n)
 static int notes_read(const struct boot *b, struct image *e, const Elf64_Phdr *p)
 {
 	u8 bytes[4096];
-	u64 n = MIN_OF(p->p_filesz, (u64)sizeof(bytes));	/* kernels keep this note in front */
+	u64 n = MIN_OF(p->p_filesz, (u64)sizeof(bytes)); /* kernels keep this note in front */
 	int error = boot_read_file(b->kernel, p->p_offset, bytes, n);
 
 	if (!error && !e->entry)
@@ -74,7 +74,9 @@ static int notes_read(const struct boot *b, struct image *e, const Elf64_Phdr *p
 
 static int truncated(const struct boot *b)
 {
-	return report_error(-ENOEXEC, "the kernel %s is truncated: a part of it lies beyond the end of the file; copy it again",
+	return report_error(-ENOEXEC,
+			    "the kernel %s is truncated: a part of it lies beyond the end of the "
+			    "file; copy it again",
 			    b->options.kernel);
 }
 
@@ -82,12 +84,19 @@ static int headers_check(const struct boot *b, const Elf64_Ehdr *h)
 {
 	const char *path = b->options.kernel;
 
-	if (h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_ident[EI_DATA] != ELFDATA2LSB || h->e_machine != EM_X86_64)
-		return report_error(-ENOEXEC, "the ELF file %s is not for amd64; use a kernel for amd64", path);
+	if (h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_ident[EI_DATA] != ELFDATA2LSB ||
+	    h->e_machine != EM_X86_64)
+		return report_error(
+			-ENOEXEC, "the ELF file %s is not for amd64; use a kernel for amd64", path);
 	if (h->e_type != ET_EXEC && h->e_type != ET_DYN)
-		return report_error(-ENOEXEC, "the ELF file %s is no executable; give --kernel a vmlinux", path);
+		return report_error(-ENOEXEC,
+				    "the ELF file %s is no executable; give --kernel a vmlinux",
+				    path);
 	if (h->e_phentsize != sizeof(Elf64_Phdr) || !h->e_phnum || h->e_phnum > SEGMENTS_MAX)
-		return report_error(-ENOEXEC, "the ELF file %s has no usable program headers; give --kernel a vmlinux", path);
+		return report_error(
+			-ENOEXEC,
+			"the ELF file %s has no usable program headers; give --kernel a vmlinux",
+			path);
 	return 0;
 }
 
@@ -102,8 +111,11 @@ static int segment_check(const struct boot *b, struct image *e, const Elf64_Phdr
 		return notes_read(b, e, p);
 	if (p->p_type != PT_LOAD)
 		return 0;
-	if (p->p_filesz > p->p_memsz || p->p_paddr < LAYOUT_HIGH || !checked_add(p->p_paddr, p->p_memsz, &end))
-		return report_error(-ENOEXEC, "the ELF file %s wants to be loaded at %#llx, where no kernel can be; give --kernel a vmlinux",
+	if (p->p_filesz > p->p_memsz || p->p_paddr < LAYOUT_HIGH ||
+	    !checked_add(p->p_paddr, p->p_memsz, &end))
+		return report_error(-ENOEXEC,
+				    "the ELF file %s wants to be loaded at %#llx, where no kernel "
+				    "can be; give --kernel a vmlinux",
 				    b->options.kernel, (unsigned long long)p->p_paddr);
 	e->end = MAX_OF(e->end, end);
 	return 0;
@@ -121,15 +133,21 @@ static int image_read(const struct boot *b, struct image *e)
 		error = headers_check(b, &e->header);
 	if (error)
 		return error;
-	if (!range_is_within(e->header.e_phoff, e->header.e_phnum * sizeof(Elf64_Phdr), b->kernel_bytes))
+	if (!range_is_within(e->header.e_phoff, e->header.e_phnum * sizeof(Elf64_Phdr),
+			     b->kernel_bytes))
 		return truncated(b);
-	error = boot_read_file(b->kernel, e->header.e_phoff, e->segment, e->header.e_phnum * sizeof(Elf64_Phdr));
+	error = boot_read_file(b->kernel, e->header.e_phoff, e->segment,
+			       e->header.e_phnum * sizeof(Elf64_Phdr));
 	for (unsigned i = 0; i < e->header.e_phnum && !error; i++)
 		error = segment_check(b, e, &e->segment[i]);
 	if (!error && !e->end)
-		error = report_error(-ENOEXEC, "the ELF file %s has nothing to load; give --kernel a vmlinux", b->options.kernel);
+		error = report_error(-ENOEXEC,
+				     "the ELF file %s has nothing to load; give --kernel a vmlinux",
+				     b->options.kernel);
 	if (!error && !e->entry)
-		error = report_error(-ENOEXEC, "the ELF file %s has no PVH entry; use a bzImage, or a kernel built with CONFIG_PVH",
+		error = report_error(-ENOEXEC,
+				     "the ELF file %s has no PVH entry; use a bzImage, or a kernel "
+				     "built with CONFIG_PVH",
 				     b->options.kernel);
 	return error;
 }
@@ -156,7 +174,8 @@ static int segments_load(const struct boot *b, const struct image *e, const stru
 		memset(to, 0, p->p_memsz);
 		error = boot_read_file(b->kernel, p->p_offset, to, p->p_filesz);
 		if (error)
-			return report_error(error, "cannot read the kernel %s: %s", b->options.kernel, strerror(-error));
+			return report_error(error, "cannot read the kernel %s: %s",
+					    b->options.kernel, strerror(-error));
 	}
 	return 0;
 }
@@ -172,10 +191,14 @@ static int start_info_build(const struct boot *b, const struct memory *mem, u64 
 	unsigned ranges = boot_memory_map(mem, map);
 
 	s.info = (struct start_info){
-		.magic = START_MAGIC, .version = 1, .modules = initrd != 0,
+		.magic = START_MAGIC,
+		.version = 1,
+		.modules = initrd != 0,
 		.modlist = initrd ? LAYOUT_ZERO_PAGE + sizeof(s.info) : 0,
-		.cmdline = LAYOUT_COMMAND_LINE, .rsdp = LAYOUT_ACPI,
-		.memmap = LAYOUT_ZERO_PAGE + sizeof(s.info) + sizeof(s.module), .memmap_entries = ranges,
+		.cmdline = LAYOUT_COMMAND_LINE,
+		.rsdp = LAYOUT_ACPI,
+		.memmap = LAYOUT_ZERO_PAGE + sizeof(s.info) + sizeof(s.module),
+		.memmap_entries = ranges,
 	};
 	s.module = (struct start_module){ .address = initrd, .bytes = b->initrd_bytes };
 	for (unsigned i = 0; i < ranges; i++)
@@ -204,7 +227,8 @@ int elf_load(struct boot *b, const struct memory *mem, struct boot_entry *entry)
 	if (!error)
 		error = segments_load(b, &e, mem);
 	if (!error)
-		error = boot_load_initrd(b, mem, (e.end + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1), MEMORY_HOLE, &initrd);
+		error = boot_load_initrd(b, mem, (e.end + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1),
+					 MEMORY_HOLE, &initrd);
 	if (!error)
 		error = boot_load_command_line(b, mem, LAYOUT_COMMAND_LINE_BYTES - 1);
 	if (!error)

@@ -3,8 +3,8 @@
  * pci.c - a PCI bus: configuration space, BARs, INTx
  *
  * Configuration space is bytes with a mask of the bits the guest can write.  That makes
- * BAR sizing fall out by itself: the address bits below a BAR's size cannot be written.  After every
- * write, BARs are placed anew on the buses from what the bytes now say.
+ * BAR sizing fall out by itself: the address bits below a BAR's size cannot be written.  After
+ * every write, BARs are placed anew on the buses from what the bytes now say.
  *
  * Invariants:
  *   1. A BAR with mapped != PCI_UNMAPPED is on its bus at that address, and nowhere else.
@@ -68,13 +68,15 @@ void pci_device_init(struct pci_device *d, const struct pci_ops *ops, const char
 	put(d->writable, CFG_LINE, 1, 0xff);
 	put(d->writable, 0x0c, 1, 0xff);	/* cache line size */
 	for (unsigned i = 0; i < PCI_BARS; i++)
-		d->bar[i] = (struct pci_bar){ .mapped = PCI_UNMAPPED, .device = d, .number = (u8)i };
+		d->bar[i] = (struct pci_bar){.mapped = PCI_UNMAPPED, .device = d, .number = (u8)i};
 }
 
 void pci_add_bar(struct pci_device *d, unsigned bar, u64 bytes, u32 flags)
 {
 	unsigned at = CFG_BAR + 4 * bar;
-	u32 kind = flags & PCI_BAR_IO ? 1u : (flags & PCI_BAR_64 ? 4u : 0) | (flags & PCI_BAR_PREFETCH ? 8u : 0);
+	u32 kind = flags & PCI_BAR_IO
+			   ? 1u
+			   : (flags & PCI_BAR_64 ? 4u : 0) | (flags & PCI_BAR_PREFETCH ? 8u : 0);
 
 	d->bar[bar].bytes = bytes;
 	d->bar[bar].flags = flags;
@@ -134,10 +136,12 @@ static const struct bus_ops bar_ops = { bar_access_read, bar_access_write };
 static u64 bar_wanted(const struct pci_device *d, const struct pci_bar *b)
 {
 	unsigned at = CFG_BAR + 4u * b->number;
-	u64 address = get(d->config, at, b->flags & PCI_BAR_64 ? 8 : 4) & ~(u64)(b->flags & PCI_BAR_IO ? 3 : 15);
+	u64 address = get(d->config, at, b->flags & PCI_BAR_64 ? 8 : 4) &
+		      ~(u64)(b->flags & PCI_BAR_IO ? 3 : 15);
 	u64 command = get(d->config, CFG_COMMAND, 2);
 
-	if (!b->bytes || !address || !(command & (b->flags & PCI_BAR_IO ? COMMAND_IO : COMMAND_MEMORY)))
+	if (!b->bytes || !address ||
+	    !(command & (b->flags & PCI_BAR_IO ? COMMAND_IO : COMMAND_MEMORY)))
 		return PCI_UNMAPPED;
 	return address;
 }
@@ -167,7 +171,8 @@ static u32 bars_place(struct pci_device *d)
 			continue;
 		bar_unmap(d, b);
 		/* Placed over something else, it is not reachable: the guest's mistake. */
-		if (wanted != PCI_UNMAPPED && !bus_add(bar_bus(d, b), wanted, b->bytes, &bar_ops, b))
+		if (wanted != PCI_UNMAPPED &&
+		    !bus_add(bar_bus(d, b), wanted, b->bytes, &bar_ops, b))
 			b->mapped = wanted;
 		moved |= 1u << i;
 	}
@@ -232,7 +237,8 @@ void pci_intx_set(struct pci_device *d, bool level)
 	pthread_mutex_lock(&bus->lock);
 	if (d->intx != level) {
 		d->intx = level;
-		d->config[CFG_STATUS] = (u8)((d->config[CFG_STATUS] & ~STATUS_INTX) | (level ? STATUS_INTX : 0));
+		d->config[CFG_STATUS] =
+			(u8)((d->config[CFG_STATUS] & ~STATUS_INTX) | (level ? STATUS_INTX : 0));
 		line_update(bus, d->slot);
 	}
 	pthread_mutex_unlock(&bus->lock);
@@ -284,7 +290,8 @@ void pci_config_write(struct pci_bus *bus, unsigned slot, unsigned offset, unsig
 		for (unsigned i = 0; i < size; i++) {
 			u8 mask = d->writable[offset + i], byte = (u8)(value >> 8 * i);
 
-			d->config[offset + i] = (u8)((d->config[offset + i] & ~mask) | (byte & mask));
+			d->config[offset + i] =
+				(u8)((d->config[offset + i] & ~mask) | (byte & mask));
 		}
 		moved = bars_place(d);
 		if (offset < CFG_STATUS)
@@ -310,7 +317,8 @@ static u64 ports_read(void *owner, u64 offset, unsigned size)
 		return offset || size != 4 ? (offset == 1 && size == 1 ? 0 : ~0ull) : address;
 	if (!(address & 1u << 31) || address >> 16 & 0xff || address >> 8 & 7)
 		return ~0ull;
-	return pci_config_read(bus, address >> 11 & 31, (address & 0xfc) + (unsigned)offset - 4, size);
+	return pci_config_read(bus, address >> 11 & 31, (address & 0xfc) + (unsigned)offset - 4,
+			       size);
 }
 
 static void ports_write(void *owner, u64 offset, unsigned size, u64 value)
@@ -327,7 +335,8 @@ static void ports_write(void *owner, u64 offset, unsigned size, u64 value)
 		bus->wires.reset_control(bus->wires.owner, (u8)value);
 	if (offset < 4 || !(address & 1u << 31) || address >> 16 & 0xff || address >> 8 & 7)
 		return;
-	pci_config_write(bus, address >> 11 & 31, (address & 0xfc) + (unsigned)offset - 4, size, (u32)value);
+	pci_config_write(bus, address >> 11 & 31, (address & 0xfc) + (unsigned)offset - 4, size,
+			 (u32)value);
 }
 
 static const struct bus_ops port_ops = { ports_read, ports_write };
@@ -341,7 +350,8 @@ static const struct pci_identity bridge_identity = {
 	.vendor = 0x8086, .device = 0x0d57, .class_code = 0x060000,
 };
 
-int pci_bus_init(struct pci_bus *bus, struct bus *pio, struct bus *mmio, const struct pci_wires *wires)
+int pci_bus_init(struct pci_bus *bus, struct bus *pio, struct bus *mmio,
+		 const struct pci_wires *wires)
 {
 	memset(bus, 0, sizeof(*bus));
 	pthread_mutex_init(&bus->config_lock, NULL);

@@ -11,8 +11,8 @@
  *
  * Locking: bus->lock guards configuration space, BAR placement, MSI-X state and INTx pins of
  * all devices; no callback is called with it held, so a device may hold its own lock
- * when it interrupts.  bus->config_lock is taken around a whole configuration write, callbacks included,
- * so that bar_moved calls come in order; a device never takes it.  bar_read and bar_write
+ * when it interrupts.  bus->config_lock is taken around a whole configuration write, callbacks
+ * included, so that bar_moved calls come in order; a device never takes it.  bar_read and bar_write
  * come from vCPU threads, several at once: the device locks for itself.
  * Order: config_lock, the device's own, bus->lock.
  */
@@ -42,7 +42,7 @@ struct pci_ops {
 	/* The guest touched BAR `bar` outside the MSI-X table.  size is 1, 2, 4 or 8. */
 	u64  (*bar_read)(struct pci_device *d, unsigned bar, u64 offset, unsigned size);
 	void (*bar_write)(struct pci_device *d, unsigned bar, u64 offset, unsigned size, u64 value);
-	/* The guest placed a BAR, or switched it off (PCI_UNMAPPED).  For ioeventfds.  May be NULL. */
+	/* The guest placed a BAR, or switched it off: PCI_UNMAPPED.  May be NULL. */
 	void (*bar_moved)(struct pci_device *d, unsigned bar, u64 address);
 	/* A vector was masked, unmasked or MSI-X switched on or off.  May be NULL. */
 	void (*msix_changed)(struct pci_device *d);
@@ -52,7 +52,7 @@ struct pci_ops {
 	 */
 	bool (*config_read)(struct pci_device *d, unsigned offset, unsigned size, u32 *value);
 	bool (*config_write)(struct pci_device *d, unsigned offset, unsigned size, u32 value);
-	/* Machine reset, all vCPUs stopped: back to the state after creation; stop own threads' work. */
+	/* Machine reset, vCPUs stopped: back to the state after creation, own threads idle. */
 	void (*reset)(struct pci_device *d);
 	/* The machine goes away, vCPUs are gone: stop threads, free. May be NULL. */
 	void (*destroy)(struct pci_device *d);
@@ -154,13 +154,15 @@ bool pci_is_master(struct pci_device *d);
 
 /* --- the bus ------------------------------------------------------------------ */
 
-int pci_bus_init(struct pci_bus *bus, struct bus *pio, struct bus *mmio, const struct pci_wires *wires);
+int pci_bus_init(struct pci_bus *bus, struct bus *pio, struct bus *mmio,
+		 const struct pci_wires *wires);
 void pci_bus_reset(struct pci_bus *bus);	/* all devices, all vCPUs stopped */
 void pci_bus_fini(struct pci_bus *bus);	/* destroys the devices */
 
 /* A configuration access as ports 0xcf8 and 0xcfc make it; all ones if nobody is there. */
 u32  pci_config_read(struct pci_bus *bus, unsigned slot, unsigned offset, unsigned size);
-void pci_config_write(struct pci_bus *bus, unsigned slot, unsigned offset, unsigned size, u32 value);
+void pci_config_write(struct pci_bus *bus, unsigned slot, unsigned offset, unsigned size,
+		      u32 value);
 
 /* Between pci.c and pci_msix.c; they take bus->lock themselves. */
 bool pci_msix_owns(const struct pci_device *d, unsigned bar, u64 offset);

@@ -3,8 +3,8 @@
  * pci_msix.c - MSI-X: a table of messages, one for each vector of a device
  *
  * A vector is masked by its own mask bit, by the function's, or by MSI-X being off.  Firing
- * a vector that is masked sets its pending bit, and unmasking sends it.  With MSI-X off, nothing is sent and
- * nothing becomes pending: the device uses its INTx pin.
+ * a vector that is masked sets its pending bit, and unmasking sends it.  With MSI-X off, nothing is
+ * sent and nothing becomes pending: the device uses its INTx pin.
  *
  * Invariant: a pending bit is set only for a vector that cannot be sent now.
  * Locking: bus->lock for all state; messages are sent after it is released.
@@ -45,7 +45,7 @@ int pci_add_msix(struct pci_device *d, unsigned bar, u32 table, u32 pba, unsigne
 		(u8)body[2], (u8)(body[2] >> 8), (u8)(body[2] >> 16), (u8)(body[2] >> 24) }, 12);
 	if (at < 0)
 		return at;
-	pci_set_writable(d, (unsigned)at + 2, (u8[2]){ 0, (CONTROL_ENABLE | CONTROL_MASK) >> 8 }, 2);
+	pci_set_writable(d, (unsigned)at + 2, (u8[2]){0, (CONTROL_ENABLE | CONTROL_MASK) >> 8}, 2);
 	x->vectors = (u16)vectors;
 	x->bar = (u8)bar;
 	x->capability = (u8)at;

@@ -40,10 +40,13 @@ static void print_host(void)
 	unsigned a, b, c, d;
 
 	uname(&u);
-	printf("host        %s %s, %ld processors, %.1f GiB of memory\n", u.sysname, u.release, sysconf(_SC_NPROCESSORS_ONLN),
+	printf("host        %s %s, %ld processors, %.1f GiB of memory\n", u.sysname, u.release,
+	       sysconf(_SC_NPROCESSORS_ONLN),
 	       (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / (1 << 30));
 	printf("processor   %s%s%s\n", ext ? "has " : "has neither VT-x nor AMD-V", ext ? ext : "",
-	       __get_cpuid(1, &a, &b, &c, &d) && c & 1u << 31 ? "; this host is itself a virtual machine" : "");
+	       __get_cpuid(1, &a, &b, &c, &d) && c & 1u << 31
+		       ? "; this host is itself a virtual machine"
+		       : "");
 }
 
 static void print_door(const char *name, const struct kvm_probe *p)
@@ -53,21 +56,25 @@ static void print_door(const char *name, const struct kvm_probe *p)
 		printf("not usable: %s: %s\n", p->step, strerror(-p->error));
 		return;
 	}
-	printf("KVM API %d, up to %d vCPUs, %s%s%s%llu million guest kernel instructions a second\n", p->api, p->vcpus,
-	       p->signature[0] ? "signature " : "", p->signature, p->signature[0] ? ", " : "",
-	       (unsigned long long)kvm_probe_mips(p));
+	printf("KVM API %d, up to %d vCPUs, %s%s%s%llu million guest kernel instructions a "
+	       "second\n",
+	       p->api, p->vcpus, p->signature[0] ? "signature " : "", p->signature,
+	       p->signature[0] ? ", " : "", (unsigned long long)kvm_probe_mips(p));
 }
 
 /* What would make hardware usable, if anything on this host could. */
 static void print_advice(const struct kvm_probe *kernel)
 {
 	if (kernel->error == -EACCES || kernel->error == -EPERM)
-		printf("advice      to use /dev/kvm, join its group: sudo usermod -aG kvm $USER, then log in again\n");
+		printf("advice      to use /dev/kvm, join its group: sudo usermod -aG kvm $USER, "
+		       "then log in again\n");
 	else if (kernel->error == -ENOENT && extension())
-		printf("advice      the processor has %s but there is no /dev/kvm: try sudo modprobe %s\n", extension(),
-		       !strcmp(extension(), "VT-x") ? "kvm_intel" : "kvm_amd");
+		printf("advice      the processor has %s but there is no /dev/kvm: try sudo "
+		       "modprobe %s\n",
+		       extension(), !strcmp(extension(), "VT-x") ? "kvm_intel" : "kvm_amd");
 	else if (!kernel->error && !kvm_probe_is_fast(kernel) && has_module("kvm_pvm"))
-		printf("note        /dev/kvm is kvm_pvm's: it needs a guest kernel made for it and interprets others\n");
+		printf("note        /dev/kvm is kvm_pvm's: it needs a guest kernel made for it and "
+		       "interprets others\n");
 }
 
 int cmd_doctor(int argc, char **argv)

@@ -15,10 +15,10 @@ static const struct command {
 	int	(*run)(int argc, char **argv);
 	const char *help;
 } command[] = {
-	{ "run",     cmd_run,     "boot a machine: anykvm run --kernel FILE ...; see anykvm run --help" },
-	{ "doctor",  cmd_doctor,  "say what this host offers and which processor would be used" },
-	{ "help",    cmd_help,    "this list, or the options of a command: anykvm help run" },
-	{ "version", cmd_version, "the version of this program" },
+	{"run", cmd_run, "boot a machine: anykvm run --kernel FILE ...; see anykvm run --help"},
+	{"doctor", cmd_doctor, "say what this host offers and which processor would be used"},
+	{"help", cmd_help, "this list, or the options of a command: anykvm help run"},
+	{"version", cmd_version, "the version of this program"},
 };
 
 static void commands_print(FILE *to)
@@ -26,7 +26,8 @@ static void commands_print(FILE *to)
 	fprintf(to, "usage: anykvm COMMAND [OPTION...]\n\n");
 	for (size_t i = 0; i < ARRAY_LEN(command); i++)
 		fprintf(to, "  %-8s %s\n", command[i].name, command[i].help);
-	fprintf(to, "\nFirst guest: anykvm run --kernel vmlinuz --initrd initrd --append console=ttyS0\n");
+	fprintf(to, "\nFirst guest: anykvm run --kernel vmlinuz --initrd initrd --append "
+		    "console=ttyS0\n");
 }
 
 int cmd_help(int argc, char **argv)
@@ -58,7 +59,9 @@ int main(int argc, char **argv)
 	if (!strcmp(word, "h"))
 		word = "help";
 	for (size_t i = 0; i < ARRAY_LEN(command); i++)
-		if (!strcmp(word, command[i].name) && (word == argv[1] || command[i].run == cmd_help || command[i].run == cmd_version))
+		if (!strcmp(word, command[i].name) &&
+		    (word == argv[1] || command[i].run == cmd_help ||
+		     command[i].run == cmd_version))
 			return command[i].run(argc - 2, argv + 2);
 	nearest = nearest_word(word, &command[0].name, ARRAY_LEN(command), sizeof(command[0]));
 	if (nearest)

@@ -35,7 +35,8 @@ static unsigned distance(const char *a, const char *b)
 	return d[n][k];
 }
 
-const char *nearest_word(const char *word, const char *const *candidate, size_t count, size_t stride)
+const char *nearest_word(const char *word, const char *const *candidate, size_t count,
+			 size_t stride)
 {
 	const char *nearest = NULL;
 	/* Half of the word may be wrong, but not more than three letters. */
@@ -43,7 +44,8 @@ const char *nearest_word(const char *word, const char *const *candidate, size_t 
 
 	for (size_t i = 0; i < count; i++) {
 		const char *c = *(const char *const *)((const char *)candidate + i * stride);
-		unsigned d = strlen(word) >= 3 && !strncmp(c, word, strlen(word)) ? 0 : distance(word, c);
+		bool begins = strlen(word) >= 3 && !strncmp(c, word, strlen(word));
+		unsigned d = begins ? 0 : distance(word, c);
 
 		if (d < least) {
 			least = d;

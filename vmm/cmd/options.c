@@ -30,7 +30,9 @@ static int number_parse(const char *text, u64 low, u64 high, u64 *out)
 
 	errno = 0;
 	*out = strtoull(text, &end, 0);
-	return errno || end == text || *end || *text == '-' || *out < low || *out > high ? -EINVAL : 0;
+	if (errno || end == text || *end || *text == '-' || *out < low || *out > high)
+		return -EINVAL;
+	return 0;
 }
 
 int size_parse(const char *text, u64 *bytes)
@@ -67,7 +69,8 @@ static int parse_cpus(struct run_options *o, const char *value)
 	u64 n;
 
 	if (number_parse(value, 1, MACHINE_CPUS_MAX, &n))
-		return report_error(-EINVAL, "--cpus %s: give a number from 1 to %d", value, MACHINE_CPUS_MAX);
+		return report_error(-EINVAL, "--cpus %s: give a number from 1 to %d", value,
+				    MACHINE_CPUS_MAX);
 	o->cpus = (unsigned)n;
 	return 0;
 }
@@ -82,8 +85,8 @@ static int parse_memory(struct run_options *o, const char *value)
 		return report_error(-EINVAL, "--memory %s: give a size from %lluM to %lluG", value,
 				    MEMORY_MIN_BYTES >> 20, MEMORY_MAX_BYTES >> 30);
 	if (bytes % (2ull << 20))
-		return report_error(-EINVAL, "--memory %s: give a multiple of 2M, such as %lluM", value,
-				    (unsigned long long)(bytes >> 21 << 1) + 2);
+		return report_error(-EINVAL, "--memory %s: give a multiple of 2M, such as %lluM",
+				    value, (unsigned long long)(bytes >> 21 << 1) + 2);
 	o->memory_bytes = bytes;
 	return 0;
 }
@@ -97,7 +100,8 @@ static int word_parse(const char *option, const char *value, const char *const *
 	for (size_t i = 0; i < count; i++) {
 		if (!strcmp(value, word[i]))
 			return (int)i;
-		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s", i ? i + 1 < count ? ", " : " or " : "", word[i]);
+		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s",
+				      i ? i + 1 < count ? ", " : " or " : "", word[i]);
 	}
 	return report_error(-EINVAL, "--%s %s: give %s", option, value, list);
 }
@@ -147,7 +151,8 @@ static int parse_exit_port(struct run_options *o, const char *value)
 	u64 port;
 
 	if (number_parse(value, 1, 0xfffc, &port))
-		return report_error(-EINVAL, "--exit-code-port %s: give a port number such as 0xf4", value);
+		return report_error(-EINVAL, "--exit-code-port %s: give a port number such as 0xf4",
+				    value);
 	o->exit_port = (u16)port;
 	return 0;
 }
@@ -205,7 +210,8 @@ static int disk_item(struct disk_options *d, const char *item)
 		d->readonly = true;
 	} else if ((v = value_of(item, "serial"))) {
 		if (!*v || strlen(v) >= sizeof(d->serial))
-			return report_error(-EINVAL, "--disk: serial=%s: give 1 to %zu characters", v, sizeof(d->serial) - 1);
+			return report_error(-EINVAL, "--disk: serial=%s: give 1 to %zu characters",
+					    v, sizeof(d->serial) - 1);
 		strcpy(d->serial, v);
 	} else if ((v = value_of(item, "discard")) && (!strcmp(v, "on") || !strcmp(v, "off"))) {
 		d->discard = !strcmp(v, "on");
@@ -214,7 +220,10 @@ static int disk_item(struct disk_options *d, const char *item)
 	} else if (v && !strcmp(v, "threads")) {
 		d->io = DISK_IO_THREADS;
 	} else {
-		return report_error(-EINVAL, "--disk: '%s' is not known: give readonly, serial=TEXT, discard=on|off or io=uring|threads", item);
+		return report_error(-EINVAL,
+				    "--disk: '%s' is not known: give readonly, serial=TEXT, "
+				    "discard=on|off or io=uring|threads",
+				    item);
 	}
 	return 0;
 }
@@ -228,12 +237,14 @@ static int parse_disk(struct run_options *o, const char *value)
 	int error = 0;
 
 	if (o->disks == OPTIONS_DISKS_MAX)
-		return report_error(-EINVAL, "--disk: at most %d disks are possible", OPTIONS_DISKS_MAX);
+		return report_error(-EINVAL, "--disk: at most %d disks are possible",
+				    OPTIONS_DISKS_MAX);
 	*d = (struct disk_options){ .path = path, .discard = true };
 	if (!item_next(&value, path, OPTIONS_PATH_MAX, &full) || full || !*path)
 		return report_error(-EINVAL, "--disk: give the path of a disk image");
 	while (!error && item_next(&value, item, sizeof(item), &full))
-		error = full ? report_error(-EINVAL, "--disk: '%s...' is too long", item) : disk_item(d, item);
+		error = full ? report_error(-EINVAL, "--disk: '%s...' is too long", item)
+			     : disk_item(d, item);
 	o->disks++;
 	return error;
 }
@@ -263,7 +274,8 @@ static int forward_parse(struct net_options *n, const char *text)
 	char copy[128], *host, *guest;
 
 	if (n->forwards == NET_FORWARDS_MAX)
-		return report_error(-EINVAL, "--net: at most %d port forwards are possible", NET_FORWARDS_MAX);
+		return report_error(-EINVAL, "--net: at most %d port forwards are possible",
+				    NET_FORWARDS_MAX);
 	if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy))
 		goto bad;
 	f.udp = !strncmp(copy, "udp:", 4);
@@ -274,13 +286,16 @@ static int forward_parse(struct net_options *n, const char *text)
 	if (!guest)
 		goto bad;
 	*guest++ = 0;
-	if (endpoint_parse(host, &f.host_address, &f.host_port) || endpoint_parse(guest, &f.guest_address, &f.guest_port))
+	if (endpoint_parse(host, &f.host_address, &f.host_port) ||
+	    endpoint_parse(guest, &f.guest_address, &f.guest_port))
 		goto bad;
 	n->forward[n->forwards++] = f;
 	return 0;
 
 bad:
-	return report_error(-EINVAL, "--net: hostfwd=%s: give something like hostfwd=tcp:127.0.0.1:2222-:22", text);
+	return report_error(-EINVAL,
+			    "--net: hostfwd=%s: give something like hostfwd=tcp:127.0.0.1:2222-:22",
+			    text);
 }
 
 static int mac_parse(struct net_options *n, const char *text)
@@ -288,8 +303,12 @@ static int mac_parse(struct net_options *n, const char *text)
 	unsigned b[6];
 	char rest;
 
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &rest) != 6 || b[0] & 1)
-		return report_error(-EINVAL, "--net: mac=%s: give a unicast address such as 52:54:00:12:34:56", text);
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
+		   &rest) != 6 ||
+	    b[0] & 1)
+		return report_error(
+			-EINVAL, "--net: mac=%s: give a unicast address such as 52:54:00:12:34:56",
+			text);
 	for (unsigned i = 0; i < 6; i++)
 		n->mac[i] = (u8)b[i];
 	return 0;
@@ -303,7 +322,10 @@ static int net_item(struct net_options *n, const char *item)
 		return forward_parse(n, v);
 	if ((v = value_of(item, "mac")))
 		return mac_parse(n, v);
-	return report_error(-EINVAL, "--net: '%s' is not known: give mac=ADDRESS or hostfwd=tcp|udp:HOST:PORT-GUEST:PORT", item);
+	return report_error(-EINVAL,
+			    "--net: '%s' is not known: give mac=ADDRESS or "
+			    "hostfwd=tcp|udp:HOST:PORT-GUEST:PORT",
+			    item);
 }
 
 static int parse_net(struct run_options *o, const char *value)
@@ -318,37 +340,45 @@ static int parse_net(struct run_options *o, const char *value)
 	if (!strcmp(item, "none") && !*value)
 		return 0;
 	if (strcmp(item, "user"))
-		return report_error(-EINVAL, "--net %s: give user[,mac=..][,hostfwd=..] or none", item);
+		return report_error(-EINVAL, "--net %s: give user[,mac=..][,hostfwd=..] or none",
+				    item);
 	if (o->nets == OPTIONS_NETS_MAX)
-		return report_error(-EINVAL, "--net: at most %d networks are possible", OPTIONS_NETS_MAX);
+		return report_error(-EINVAL, "--net: at most %d networks are possible",
+				    OPTIONS_NETS_MAX);
 	*n = (struct net_options){ .mac = { 0x52, 0x54, 0x00, 0x12, 0x34, (u8)(0x56 + o->nets) } };
 	while (!error && item_next(&value, item, sizeof(item), &full))
-		error = full ? report_error(-EINVAL, "--net: '%s...' is too long", item) : net_item(n, item);
+		error = full ? report_error(-EINVAL, "--net: '%s...' is too long", item)
+			     : net_item(n, item);
 	o->nets++;
 	return error;
 }
 
 static const struct option table[] = {
-	{ "kernel", "FILE", parse_kernel, "the kernel: a Linux bzImage (vmlinuz), or an ELF file with a PVH entry" },
-	{ "initrd", "FILE", parse_initrd, "the initial RAM disk" },
-	{ "append", "TEXT", parse_append, "the kernel's command line; 'console=ttyS0' if not given" },
-	{ "cpus", "N", parse_cpus, "processors, 1 if not given" },
-	{ "memory", "SIZE", parse_memory, "memory such as 256M or 4G; 512M if not given" },
-	{ "disk", "FILE[,readonly][,serial=TEXT][,discard=on|off][,io=uring|threads]", parse_disk,
-	  "a disk, from a raw image; may be repeated; ',,' in FILE is a comma" },
-	{ "net", "user[,mac=ADDRESS][,hostfwd=tcp|udp:HOST:PORT-GUEST:PORT]... | none", parse_net,
-	  "a network card on a network of its own, which reaches out through this program" },
-	{ "serial", "stdio|file:PATH|none", parse_serial, "where the serial port leads; stdio if not given" },
-	{ "console", "serial|virtio", parse_console, "which console the terminal is; serial if not given" },
-	{ "rng", "on|off", parse_rng, "an entropy device; on if not given" },
-	{ "accel", "auto|soft|kvm", parse_accel,
-	  "the processor: ours in software, /dev/kvm, or whichever 'anykvm doctor' names" },
-	{ "interpret", NULL, parse_interpret, "with --accel soft: interpret every instruction, translate none" },
-	{ "no-reboot", NULL, parse_no_reboot, "end with status 3 when the guest resets the machine" },
-	{ "triple-fault", "stop|reset", parse_triple_fault, "what a triple fault does; stop, with status 4, if not given" },
-	{ "exit-code-port", "PORT", parse_exit_port,
-	  "an I/O port: the guest's write of N ends the machine with status 2*N+1" },
-	{ "help", NULL, parse_help, "this list" },
+	{"kernel", "FILE", parse_kernel,
+	 "the kernel: a Linux bzImage (vmlinuz), or an ELF file with a PVH entry"},
+	{"initrd", "FILE", parse_initrd, "the initial RAM disk"},
+	{"append", "TEXT", parse_append, "the kernel's command line; 'console=ttyS0' if not given"},
+	{"cpus", "N", parse_cpus, "processors, 1 if not given"},
+	{"memory", "SIZE", parse_memory, "memory such as 256M or 4G; 512M if not given"},
+	{"disk", "FILE[,readonly][,serial=TEXT][,discard=on|off][,io=uring|threads]", parse_disk,
+	 "a disk, from a raw image; may be repeated; ',,' in FILE is a comma"},
+	{"net", "user[,mac=ADDRESS][,hostfwd=tcp|udp:HOST:PORT-GUEST:PORT]... | none", parse_net,
+	 "a network card on a network of its own, which reaches out through this program"},
+	{"serial", "stdio|file:PATH|none", parse_serial,
+	 "where the serial port leads; stdio if not given"},
+	{"console", "serial|virtio", parse_console,
+	 "which console the terminal is; serial if not given"},
+	{"rng", "on|off", parse_rng, "an entropy device; on if not given"},
+	{"accel", "auto|soft|kvm", parse_accel,
+	 "the processor: ours in software, /dev/kvm, or whichever 'anykvm doctor' names"},
+	{"interpret", NULL, parse_interpret,
+	 "with --accel soft: interpret every instruction, translate none"},
+	{"no-reboot", NULL, parse_no_reboot, "end with status 3 when the guest resets the machine"},
+	{"triple-fault", "stop|reset", parse_triple_fault,
+	 "what a triple fault does; stop, with status 4, if not given"},
+	{"exit-code-port", "PORT", parse_exit_port,
+	 "an I/O port: the guest's write of N ends the machine with status 2*N+1"},
+	{"help", NULL, parse_help, "this list"},
 };
 
 /* --- the command line ----------------------------------------------------------------- */
@@ -370,7 +400,8 @@ static int unknown(const char *word)
 	snprintf(name, sizeof(name), "%.*s", (int)MIN_OF(n, sizeof(name) - 1), word + dashes);
 	nearest = nearest_word(name, &table[0].name, ARRAY_LEN(table), sizeof(table[0]));
 	if (nearest)
-		return report_error(-EINVAL, "unknown option %s%s; did you mean --%s?", dashes ? "" : "argument ", word, nearest);
+		return report_error(-EINVAL, "unknown option %s%s; did you mean --%s?",
+				    dashes ? "" : "argument ", word, nearest);
 	return report_error(-EINVAL, "unknown option %s; 'anykvm run --help' lists them all", word);
 }
 
@@ -379,11 +410,13 @@ static int complete(struct run_options *o)
 	if (o->help)
 		return 0;
 	if (!o->kernel)
-		return report_error(-EINVAL, "there is nothing to boot: give --kernel FILE, for example --kernel /boot/vmlinuz-...");
+		return report_error(-EINVAL, "there is nothing to boot: give --kernel FILE, for "
+					     "example --kernel /boot/vmlinuz-...");
 	if (o->serial == SERIAL_DEFAULT)
 		o->serial = o->console == CONSOLE_SERIAL ? SERIAL_STDIO : SERIAL_NONE;
 	if (o->console == CONSOLE_VIRTIO && o->serial == SERIAL_STDIO)
-		return report_error(-EINVAL, "--console virtio and --serial stdio both want the terminal; use --serial none or file:PATH");
+		return report_error(-EINVAL, "--console virtio and --serial stdio both want the "
+					     "terminal; use --serial none or file:PATH");
 	if (!o->append)
 		o->append = o->console == CONSOLE_VIRTIO ? "console=hvc0" : "console=ttyS0";
 	return 0;
@@ -411,7 +444,8 @@ int options_parse(int argc, char **argv, struct run_options *o)
 			return report_error(-EINVAL, "--%s takes no value", option->name);
 		if (option->takes && !value) {
 			if (i + 1 == argc)
-				return report_error(-EINVAL, "--%s needs a value: %s", option->name, option->takes);
+				return report_error(-EINVAL, "--%s needs a value: %s", option->name,
+						    option->takes);
 			value = argv[++i];
 		}
 		error = option->parse(o, value);

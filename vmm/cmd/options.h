@@ -52,7 +52,8 @@ void options_print(FILE *to);
  * The word of `count` candidates most like `word`, or NULL if none is close; for "did you
  * mean".  Candidates are strings `stride` bytes apart, as in an array of structs.
  */
-const char *nearest_word(const char *word, const char *const *candidate, size_t count, size_t stride);
+const char *nearest_word(const char *word, const char *const *candidate, size_t count,
+			 size_t stride);
 
 /* "512M", "2G", "1024" (MiB): bytes.  0 or -EINVAL. */
 int size_parse(const char *text, u64 *bytes);

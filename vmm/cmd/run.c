@@ -50,7 +50,8 @@ static void on_crash(int number)
 
 static void crashes_catch(void)
 {
-	struct sigaction action = { .sa_handler = on_crash, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
+	struct sigaction action = {.sa_handler = on_crash,
+				   .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)};
 
 	sigaction(SIGABRT, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
@@ -73,7 +74,8 @@ static int terminals_open(struct run *r)
 	if (r->o.serial == SERIAL_FILE) {
 		r->log_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 		if (r->log_fd < 0)
-			return report_error(-errno, "cannot write the serial log %s: %s", path, strerror(errno));
+			return report_error(-errno, "cannot write the serial log %s: %s", path,
+					    strerror(errno));
 		return terminal_open(&r->log, r->m->loop, -1, r->log_fd, NULL);
 	}
 	return 0;
@@ -146,7 +148,8 @@ static int status_of(const struct machine *m)
 	case END_RESET:
 		return STATUS_RESET;
 	case END_TRIPLE_FAULT:
-		report_note("the guest's processor shut down after a triple fault; --triple-fault reset would reset it");
+		report_note("the guest's processor shut down after a triple fault; --triple-fault "
+			    "reset would reset it");
 		return STATUS_TRIPLE_FAULT;
 	case END_GUEST_ERROR:
 		return STATUS_GUEST_ERROR;
@@ -196,8 +199,10 @@ int cmd_run(int argc, char **argv)
 	} else if (r->o.help) {
 		printf("usage: anykvm run --kernel FILE [OPTION...]\n\n");
 		options_print(stdout);
-		printf("\nOn the terminal: Ctrl-a x leaves, Ctrl-a p presses the power button, Ctrl-a h helps.\n"
-		       "Status: 0 powered off, 1 error, 2 usage, 3 reset, 4 triple fault, 5 guest error, 6 left, 128+n signal n.\n");
+		printf("\nOn the terminal: Ctrl-a x leaves, Ctrl-a p presses the power button, "
+		       "Ctrl-a h helps.\n"
+		       "Status: 0 powered off, 1 error, 2 usage, 3 reset, 4 triple fault, 5 guest "
+		       "error, 6 left, 128+n signal n.\n");
 		status = 0;
 	} else {
 		status = run(r);

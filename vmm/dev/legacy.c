@@ -89,7 +89,8 @@ static const struct bus_ops port92_ops = { port92_read, port92_write };
 static const struct bus_ops post_ops = { ones_read, post_write };
 static const struct bus_ops exit_ops = { ones_read, exit_write };
 
-int legacy_create(struct legacy *l, struct bus *pio, const struct legacy_wires *wires, u16 exit_port)
+int legacy_create(struct legacy *l, struct bus *pio, const struct legacy_wires *wires,
+		  u16 exit_port)
 {
 	int error;
 

@@ -23,6 +23,7 @@ struct legacy {
  * The i8042 (0x60, 0x64), fast A20 (0x92), POST codes (0x80) and, if exit_port is not 0,
  * a port whose first write ends the machine.  0 or -errno.
  */
-int legacy_create(struct legacy *l, struct bus *pio, const struct legacy_wires *wires, u16 exit_port);
+int legacy_create(struct legacy *l, struct bus *pio, const struct legacy_wires *wires,
+		  u16 exit_port);
 
 #endif

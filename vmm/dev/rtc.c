@@ -20,7 +20,7 @@
 #include <time.h>
 
 #define SECOND		1000000000ull
-#define UPDATE_NS	244000ull	/* "update in progress" is up this long before a second ends */
+#define UPDATE_NS	244000ull /* "update in progress" is up this long before a second ends */
 
 enum {
 	SEC = 0, SEC_ALARM, MIN, MIN_ALARM, HOUR, HOUR_ALARM, WEEKDAY, DAY, MONTH, YEAR,
@@ -88,8 +88,10 @@ static void date_capture(struct rtc *r, u64 ns)
 static void date_apply(struct rtc *r, u64 now)
 {
 	struct tm tm = {
-		.tm_sec = (int)decode(r, r->set[SEC]), .tm_min = (int)decode(r, r->set[MIN]),
-		.tm_hour = (int)decode_hour(r, r->set[HOUR]), .tm_mday = (int)decode(r, r->set[DAY]),
+		.tm_sec = (int)decode(r, r->set[SEC]),
+		.tm_min = (int)decode(r, r->set[MIN]),
+		.tm_hour = (int)decode_hour(r, r->set[HOUR]),
+		.tm_mday = (int)decode(r, r->set[DAY]),
 		.tm_mon = (int)decode(r, r->set[MONTH]) - 1,
 		.tm_year = (int)(decode(r, r->set_century) * 100 + decode(r, r->set[YEAR])) - 1900,
 	};
@@ -195,7 +197,8 @@ static u8 reg_read(struct rtc *r, u64 t)
 	case SEC_ALARM: case MIN_ALARM: case HOUR_ALARM:
 		return r->alarm[r->index / 2];
 	case REG_A:
-		return (u8)(r->a | (!(r->b & B_SET) && t % SECOND >= SECOND - UPDATE_NS ? A_UIP : 0));
+		return (u8)(r->a |
+			    (!(r->b & B_SET) && t % SECOND >= SECOND - UPDATE_NS ? A_UIP : 0));
 	case REG_B:
 		return r->b;
 	case REG_C:
@@ -298,10 +301,12 @@ static void memory_describe(struct rtc *r, u64 ram_low, u64 ram_high)
 	r->ram[0x17] = r->ram[0x30] = (u8)above_1m;
 	r->ram[0x18] = r->ram[0x31] = (u8)(above_1m >> 8);
 	r->ram[0x34] = (u8)above_16m, r->ram[0x35] = (u8)(above_16m >> 8);
-	r->ram[0x5b] = (u8)above_4g, r->ram[0x5c] = (u8)(above_4g >> 8), r->ram[0x5d] = (u8)(above_4g >> 16);
+	r->ram[0x5b] = (u8)above_4g, r->ram[0x5c] = (u8)(above_4g >> 8),
+	r->ram[0x5d] = (u8)(above_4g >> 16);
 }
 
-void rtc_init(struct rtc *r, void *owner, void (*line)(void *owner, bool level), u64 ram_low, u64 ram_high, u64 now)
+void rtc_init(struct rtc *r, void *owner, void (*line)(void *owner, bool level), u64 ram_low,
+	      u64 ram_high, u64 now)
 {
 	memset(r, 0, sizeof(*r));
 	pthread_mutex_init(&r->lock, NULL);

@@ -28,7 +28,8 @@ struct rtc {
 };
 
 /* ram_low and ram_high are bytes of RAM below and above 4 GiB, for the CMOS. */
-void rtc_init(struct rtc *r, void *owner, void (*line)(void *owner, bool level), u64 ram_low, u64 ram_high, u64 now);
+void rtc_init(struct rtc *r, void *owner, void (*line)(void *owner, bool level), u64 ram_low,
+	      u64 ram_high, u64 now);
 void rtc_reset(struct rtc *r, u64 now);
 
 /* Ports 0x70 (offset 0) and 0x71. */

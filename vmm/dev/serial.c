@@ -127,7 +127,7 @@ static void transmit(struct serial *s, u8 byte)
 		bool waiting = s->tx_count;
 
 		if (s->tx_count < SERIAL_FIFO_BYTES)
-			s->tx[s->tx_count++] = byte;	/* else it is lost: the guest did not look */
+			s->tx[s->tx_count++] = byte; /* else it is lost: the guest did not look */
 		if (!waiting)
 			transmit_pending(s);
 	}
@@ -183,7 +183,8 @@ static u8 iir_read(struct serial *s)
 
 static u8 lsr_read(struct serial *s)
 {
-	u8 lsr = (u8)(s->errors | (s->rx_count ? LSR_DATA : 0) | (s->tx_count ? 0 : LSR_THRE | LSR_IDLE));
+	u8 lsr = (u8)(s->errors | (s->rx_count ? LSR_DATA : 0) |
+		      (s->tx_count ? 0 : LSR_THRE | LSR_IDLE));
 
 	s->errors = 0;
 	return lsr;

@@ -15,8 +15,8 @@
 struct serial_wires {
 	void	*owner;
 	void	(*line)(void *owner, bool level);	/* its interrupt, on a change */
-	size_t	(*send)(void *owner, const u8 *bytes, size_t n);	/* returns how many were taken */
-	void	(*input_wanted)(void *owner);	/* after serial_input() took too little: there is room */
+	size_t (*send)(void *owner, const u8 *bytes, size_t n); /* returns how many were taken */
+	void (*input_wanted)(void *owner); /* after serial_input() took too little: there is room */
 };
 
 struct serial {

@@ -50,7 +50,8 @@ static void entry_adapt(struct kvm_cpuid_entry2 *e, u32 cpus, u32 apic_id, bool 
 	switch (e->function) {
 	case 1:
 		/* APIC id, logical processors in the package, 64-byte cache lines. */
-		e->ebx = apic_id << 24 | MIN_OF(1u << id_bits(cpus), 255u) << 16 | 8 << 8 | (e->ebx & 0xff);
+		e->ebx = apic_id << 24 | MIN_OF(1u << id_bits(cpus), 255u) << 16 | 8 << 8 |
+			 (e->ebx & 0xff);
 		e->ecx |= (u32)LEAF1_ECX_HYPERVISOR;
 		if (tsc_deadline)
 			e->ecx |= LEAF1_ECX_TSC_DEADLINE;
@@ -60,7 +61,8 @@ static void entry_adapt(struct kvm_cpuid_entry2 *e, u32 cpus, u32 apic_id, bool 
 		if (e->eax & 31) {
 			u32 cores = (1u << id_bits(cpus)) - 1;
 
-			e->eax = (e->eax & 0x3fff) | cores << 26 | ((e->eax >> 5 & 7) >= 3 ? cores << 14 : 0);
+			e->eax = (e->eax & 0x3fff) | cores << 26 |
+				 ((e->eax >> 5 & 7) >= 3 ? cores << 14 : 0);
 		}
 		break;
 	case 0xb: case 0x1f:
@@ -99,15 +101,18 @@ static void topology_complete(struct kvm_cpuid2 *c, u32 leaf)
 		return;
 	for (u32 index = 0; index < 3; index++)
 		if (!(have & 1u << index) && c->nent < ENTRIES_MAX)
-			c->entries[c->nent++] = (struct kvm_cpuid_entry2){
-				.function = leaf, .index = index, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX };
+			c->entries[c->nent++] =
+				(struct kvm_cpuid_entry2){.function = leaf,
+							  .index = index,
+							  .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
 }
 
 int vcpu_set_cpuid(struct vcpu *v)
 {
 	struct machine *m = v->m;
 	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + ENTRIES_MAX * sizeof(c->entries[0]));
-	bool deadline = m->door->ioctl(m->system, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	bool deadline =
+		m->door->ioctl(m->system, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	int error;
 
 	if (!c)
@@ -123,5 +128,6 @@ int vcpu_set_cpuid(struct vcpu *v)
 		error = m->door->ioctl(v->handle, KVM_SET_CPUID2, (unsigned long)c);
 	}
 	free(c);
-	return error < 0 ? report_error(error, "cannot set the guest's CPUID: %s", strerror(-error)) : 0;
+	return error < 0 ? report_error(error, "cannot set the guest's CPUID: %s", strerror(-error))
+			 : 0;
 }

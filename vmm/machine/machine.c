@@ -36,21 +36,30 @@ static int vm_ioctl(struct machine *m, unsigned long request, void *arg)
 
 /* --- the VM ---------------------------------------------------------------------------- */
 
-/* GSIs 0..15 reach both the 8259s and the IOAPIC, where the timer is on pin 2; 16..23 the IOAPIC. */
+/* GSIs 0..15 reach the 8259s and the IOAPIC, where the timer is on pin 2; 16..23 the IOAPIC. */
 static int routing_set(struct machine *m)
 {
 	enum { PIC_LINES = 16, IOAPIC_PINS = 24 };
-	struct { struct kvm_irq_routing head; struct kvm_irq_routing_entry entry[PIC_LINES + IOAPIC_PINS]; } r;
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry entry[PIC_LINES + IOAPIC_PINS];
+	} r;
 	u32 n = 0;
 
 	memset(&r, 0, sizeof(r));
 	for (u32 gsi = 0; gsi < IOAPIC_PINS; gsi++) {
 		if (gsi < PIC_LINES && gsi != 2)
-			r.entry[n++] = (struct kvm_irq_routing_entry){ .gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP,
-				.u.irqchip = { gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, gsi % 8 } };
+			r.entry[n++] = (struct kvm_irq_routing_entry){
+				.gsi = gsi,
+				.type = KVM_IRQ_ROUTING_IRQCHIP,
+				.u.irqchip = {gsi < 8 ? KVM_IRQCHIP_PIC_MASTER
+						      : KVM_IRQCHIP_PIC_SLAVE,
+					      gsi % 8}};
 		if (gsi != 2)
-			r.entry[n++] = (struct kvm_irq_routing_entry){ .gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP,
-				.u.irqchip = { KVM_IRQCHIP_IOAPIC, gsi ? gsi : 2 } };
+			r.entry[n++] = (struct kvm_irq_routing_entry){
+				.gsi = gsi,
+				.type = KVM_IRQ_ROUTING_IRQCHIP,
+				.u.irqchip = {KVM_IRQCHIP_IOAPIC, gsi ? gsi : 2}};
 	}
 	r.head.nr = n;
 	return vm_ioctl(m, KVM_SET_GSI_ROUTING, &r);
@@ -76,7 +85,7 @@ static int irqchip_create(struct machine *m)
 	u64 identity_map = LAYOUT_IDENTITY_MAP;
 	int error;
 
-	/* For processors that cannot run real mode; where there is no need, there may be no such call. */
+	/* For processors that cannot run real mode; elsewhere there may be no such call. */
 	vm_ioctl(m, KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
 	m->door->ioctl(m->vm, KVM_SET_TSS_ADDR, LAYOUT_TSS);
 	error = vm_ioctl(m, KVM_CREATE_IRQCHIP, NULL);
@@ -109,11 +118,13 @@ static int vm_create(struct machine *m)
 	pthread_rwlock_unlock(&m->vm_lock);
 	error = irqchip_create(m);
 	if (error)
-		error = report_error(error, "cannot create the interrupt controllers: %s", strerror(-error));
+		error = report_error(error, "cannot create the interrupt controllers: %s",
+				     strerror(-error));
 	if (!error) {
 		error = slots_set(m);
 		if (error)
-			error = report_error(error, "cannot give the machine its memory: %s", strerror(-error));
+			error = report_error(error, "cannot give the machine its memory: %s",
+					     strerror(-error));
 	}
 	for (unsigned i = 0; i < m->cpus && !error; i++)
 		error = vcpu_create(&m->vcpu[i]);
@@ -144,25 +155,33 @@ void machine_set_line(struct machine *m, unsigned gsi, bool level)
 
 int machine_signal_msi(struct machine *m, u64 address, u32 data)
 {
-	struct kvm_msi msi = { .address_lo = (u32)address, .address_hi = (u32)(address >> 32), .data = data };
+	struct kvm_msi msi = {
+		.address_lo = (u32)address, .address_hi = (u32)(address >> 32), .data = data};
 
 	return machine_vm_ioctl(m, KVM_SIGNAL_MSI, &msi);
 }
 
-static int doorbell(struct machine *m, bool pio, u64 address, unsigned size, const u64 *match, int fd, u32 flags)
+static int doorbell(struct machine *m, bool pio, u64 address, unsigned size, const u64 *match,
+		    int fd, u32 flags)
 {
-	struct kvm_ioeventfd e = { .addr = address, .len = size, .fd = fd, .datamatch = match ? *match : 0,
-		.flags = flags | (pio ? KVM_IOEVENTFD_FLAG_PIO : 0) | (match ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0) };
+	struct kvm_ioeventfd e = {.addr = address,
+				  .len = size,
+				  .fd = fd,
+				  .datamatch = match ? *match : 0,
+				  .flags = flags | (pio ? KVM_IOEVENTFD_FLAG_PIO : 0) |
+					   (match ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0)};
 
 	return machine_vm_ioctl(m, KVM_IOEVENTFD, &e);
 }
 
-int machine_doorbell_add(struct machine *m, bool pio, u64 address, unsigned size, const u64 *match, int fd)
+int machine_doorbell_add(struct machine *m, bool pio, u64 address, unsigned size, const u64 *match,
+			 int fd)
 {
 	return doorbell(m, pio, address, size, match, fd, 0);
 }
 
-int machine_doorbell_remove(struct machine *m, bool pio, u64 address, unsigned size, const u64 *match, int fd)
+int machine_doorbell_remove(struct machine *m, bool pio, u64 address, unsigned size,
+			    const u64 *match, int fd)
 {
 	return doorbell(m, pio, address, size, match, fd, KVM_IOEVENTFD_FLAG_DEASSIGN);
 }
@@ -311,7 +330,8 @@ static void wanted_act(struct loop_task *task)
 	code = m->wanted_code;
 	pthread_mutex_unlock(&m->lock);
 
-	if ((wanted == END_RESET || (wanted == END_TRIPLE_FAULT && m->options.triple_fault_resets)) &&
+	if ((wanted == END_RESET ||
+	     (wanted == END_TRIPLE_FAULT && m->options.triple_fault_resets)) &&
 	    !m->options.no_reboot) {
 		error = machine_reset(m);
 		if (error)
@@ -409,15 +429,19 @@ static int door_open(struct machine *m)
 
 	m->system = m->door->open();
 	if (m->system < 0)
-		return report_error(m->system, "cannot open the KVM API of --accel %s: %s; 'anykvm doctor' says what this host offers",
+		return report_error(m->system,
+				    "cannot open the KVM API of --accel %s: %s; 'anykvm doctor' "
+				    "says what this host offers",
 				    m->door->name, strerror(-m->system));
 	api = m->door->ioctl(m->system, KVM_GET_API_VERSION, 0);
 	run_bytes = m->door->ioctl(m->system, KVM_GET_VCPU_MMAP_SIZE, 0);
 	cpus = m->door->ioctl(m->system, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
 	if (api != KVM_API_VERSION || run_bytes < (int)sizeof(struct kvm_run))
-		return report_error(-ENOTSUP, "--accel %s does not speak KVM API version %d", m->door->name, KVM_API_VERSION);
+		return report_error(-ENOTSUP, "--accel %s does not speak KVM API version %d",
+				    m->door->name, KVM_API_VERSION);
 	if (cpus > 0 && (unsigned)cpus < m->cpus)
-		return report_error(-EINVAL, "--cpus %u: at most %d are possible with --accel %s", m->cpus, cpus, m->door->name);
+		return report_error(-EINVAL, "--cpus %u: at most %d are possible with --accel %s",
+				    m->cpus, cpus, m->door->name);
 	m->run_bytes = (size_t)run_bytes;
 	return 0;
 }
@@ -448,8 +472,9 @@ int machine_create(struct machine **out, const struct machine_options *o)
 	if (!error) {
 		error = memory_create(&m->memory, o->memory_bytes);
 		if (error)
-			error = report_error(error, "cannot have %llu MiB of memory: %s; use a smaller --memory",
-					     (unsigned long long)(o->memory_bytes >> 20), strerror(-error));
+			error = report_error(
+				error, "cannot have %llu MiB of memory: %s; use a smaller --memory",
+				(unsigned long long)(o->memory_bytes >> 20), strerror(-error));
 	}
 	if (!error)
 		error = door_open(m);

@@ -7,8 +7,8 @@
  * caller's thread; each vCPU has a thread of its own.  A reset stops all vCPUs, resets all
  * devices, replaces the VM by a new one and boots again, all on the loop's thread.
  *
- * Locking: m->vm_lock (read-write) guards the VM's handle, which a reset replaces: whoever uses the VM
- * from a thread other than the loop's does so through the functions below, which take it.
+ * Locking: m->vm_lock (read-write) guards the VM's handle, which a reset replaces: whoever uses the
+ * VM from a thread other than the loop's does so through the functions below, which take it.
  * m->lock guards the run state of vCPUs.  Neither is held while calling a device.
  * Order: device locks, pci_bus.lock, vm_lock.
  */
@@ -125,8 +125,10 @@ int machine_signal_msi(struct machine *m, u64 address, u32 data);
  * Let a guest write of `size` bytes (0: of any size and value) at `address` signal eventfd
  * `fd` without leaving KVM_RUN; only a write of *match if match is not NULL.  0 or -errno.
  */
-int machine_doorbell_add(struct machine *m, bool pio, u64 address, unsigned size, const u64 *match, int fd);
-int machine_doorbell_remove(struct machine *m, bool pio, u64 address, unsigned size, const u64 *match, int fd);
+int machine_doorbell_add(struct machine *m, bool pio, u64 address, unsigned size, const u64 *match,
+			 int fd);
+int machine_doorbell_remove(struct machine *m, bool pio, u64 address, unsigned size,
+			    const u64 *match, int fd);
 int machine_vm_ioctl(struct machine *m, unsigned long request, void *arg);
 
 /* --- vcpu.c --------------------------------------------------------------------- */

@@ -23,7 +23,8 @@
 static u8 *map_between_guards(int fd, u64 bytes)
 {
 	u64 reserve = bytes + 2 * GUARD_BYTES + ALIGN_BYTES;
-	u8 *area = mmap(NULL, reserve, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	u8 *area =
+		mmap(NULL, reserve, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	u8 *ram;
 
 	if (area == MAP_FAILED)
@@ -32,7 +33,8 @@ static u8 *map_between_guards(int fd, u64 bytes)
 	/* Give back all but the two guards. */
 	munmap(area, (u64)(ram - GUARD_BYTES - area));
 	munmap(ram + bytes + GUARD_BYTES, (u64)(area + reserve - (ram + bytes + GUARD_BYTES)));
-	if (mmap(ram, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, 0) == MAP_FAILED) {
+	if (mmap(ram, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
+		 0) == MAP_FAILED) {
 		munmap(ram - GUARD_BYTES, bytes + 2 * GUARD_BYTES);
 		return NULL;
 	}
@@ -106,7 +108,8 @@ void *memory_at(const struct memory *mem, gpa_t gpa, u64 bytes)
 		const struct memory_region *r = &mem->region[i];
 
 		if (gpa >= r->start && gpa - r->start < r->bytes)
-			return bytes <= r->bytes - (gpa - r->start) ? r->host + (gpa - r->start) : NULL;
+			return bytes <= r->bytes - (gpa - r->start) ? r->host + (gpa - r->start)
+								    : NULL;
 	}
 	return NULL;
 }

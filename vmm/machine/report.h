@@ -5,7 +5,7 @@
 #ifndef VMM_MACHINE_REPORT_H
 #define VMM_MACHINE_REPORT_H
 
-/* "anykvm: ..." on standard error.  Returns `error`, so that `return report_error(-EINVAL, ...)`. */
+/* "anykvm: ..." on standard error.  Returns `error`, for `return report_error(-EINVAL, ...)`. */
 __attribute__((format(printf, 2, 3)))
 int report_error(int error, const char *format, ...);
 

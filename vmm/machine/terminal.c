@@ -32,7 +32,7 @@
 #include "vmm/machine/report.h"
 
 #define RING_BYTES	(64u << 10)	/* a power of two */
-#define WRITE_BYTES	512u		/* what poll() promises a pipe or tty takes without blocking */
+#define WRITE_BYTES	512u /* what poll() promises a pipe or tty takes without blocking */
 #define ESCAPE		('a' & 0x1f)	/* Ctrl-a */
 
 struct terminal {
@@ -115,7 +115,7 @@ static void ring_write_out(struct terminal *t)
 		done = write(t->output, t->ring + at, n);
 		if (done < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
-		t->tail += done < 0 ? n : (u32)done;	/* nobody reads any more: the bytes are lost */
+		t->tail += done < 0 ? n : (u32)done; /* nobody reads any more: the bytes are lost */
 	}
 }
 

@@ -3,8 +3,8 @@
  * terminal.h - the user's end of a serial port or console
  *
  * Input comes in as it is typed, except for what follows Ctrl-a; output goes to a buffer
- * that the loop empties.  Exactly one device is attached.  Either side may be slow: the device takes as much
- * input as it has room for and asks for more, and is told when output has room again.
+ * that the loop empties.  Exactly one device is attached.  Either side may be slow: the device
+ * takes as much input as it has room for and asks for more, and is told when output has room again.
  *
  * Locking: one mutex; the device's callbacks are called on the loop's thread without it.
  */
@@ -26,14 +26,15 @@ struct terminal_keys {
 /* The device at the other end. */
 struct terminal_port {
 	void	*owner;
-	size_t	(*input)(void *owner, const u8 *bytes, size_t n);	/* returns how many it took */
-	void	(*drained)(void *owner);	/* a terminal_write() that was cut short can go on */
+	size_t (*input)(void *owner, const u8 *bytes, size_t n); /* returns how many it took */
+	void (*drained)(void *owner); /* a terminal_write() that was cut short can go on */
 };
 
-/* Input and output are fds (-1: none).  A tty becomes raw until terminal_close() or the program's end. */
+/* Input and output are fds; -1: none.  A tty is raw until terminal_close() or the program's end. */
 int terminal_open(struct terminal **out, struct loop *l, int input, int output,
 		  const struct terminal_keys *keys);
-void terminal_close(struct terminal *t);	/* writes what is buffered (for 1 s at most), restores the tty */
+/* Writes what is buffered, for 1 s at most, and restores the tty. */
+void terminal_close(struct terminal *t);
 void terminal_attach(struct terminal *t, const struct terminal_port *port);
 
 /* Any thread.  Returns how many bytes were taken; fewer than n: wait for drained(). */

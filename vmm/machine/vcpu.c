@@ -44,14 +44,18 @@ static int vcpu_ioctl(struct vcpu *v, unsigned long request, void *arg)
 /* --- making ---------------------------------------------------------------------- */
 
 /*
- * Firmware leaves the memory type range registers on, with write-back for all of memory; a kernel that finds
- * them off gives up page attributes.  Where there are no such MSRs, nobody misses them.
+ * Firmware leaves the memory type range registers on, with write-back for all of memory; a kernel
+ * that finds them off gives up page attributes.  Where there are no such MSRs, nobody misses them.
  */
 static void set_memory_types(struct vcpu *v)
 {
 	enum { MTRR_DEF_TYPE = 0x2ff, ENABLED = 0x800, WRITE_BACK = 6 };
-	struct { struct kvm_msrs head; struct kvm_msr_entry entry; } m = {
-		.head = { .nmsrs = 1 }, .entry = { .index = MTRR_DEF_TYPE, .data = ENABLED | WRITE_BACK },
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} m = {
+		.head = {.nmsrs = 1},
+		.entry = {.index = MTRR_DEF_TYPE, .data = ENABLED | WRITE_BACK},
 	};
 
 	vcpu_ioctl(v, KVM_SET_MSRS, &m);
@@ -64,7 +68,8 @@ int vcpu_create(struct vcpu *v)
 
 	v->handle = m->door->ioctl(m->vm, KVM_CREATE_VCPU, v->index);
 	if (v->handle < 0)
-		return report_error(v->handle, "cannot create vCPU %u: %s", v->index, strerror(-v->handle));
+		return report_error(v->handle, "cannot create vCPU %u: %s", v->index,
+				    strerror(-v->handle));
 	v->run = m->door->mmap(v->handle, m->run_bytes, 0);
 	if (!v->run) {
 		error = report_error(-ENOMEM, "cannot map vCPU %u", v->index);
@@ -165,21 +170,24 @@ static void report_state(struct vcpu *v, const char *what)
 		report_note("vCPU %u: %s", v->index, what);
 		return;
 	}
-	report_note("vCPU %u: %s at cs:rip %x:%llx rsp %llx rflags %llx cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx",
-		    v->index, what, s.cs.selector, r.rip, r.rsp, r.rflags, s.cr0, s.cr2, s.cr3, s.cr4, s.efer);
+	report_note("vCPU %u: %s at cs:rip %x:%llx rsp %llx rflags %llx cr0 %llx cr2 %llx cr3 %llx "
+		    "cr4 %llx efer %llx",
+		    v->index, what, s.cs.selector, r.rip, r.rsp, r.rflags, s.cr0, s.cr2, s.cr3,
+		    s.cr4, s.efer);
 }
 
 static void serve_internal_error(struct vcpu *v)
 {
 	char what[160] = "KVM could not run the guest";
 	const struct kvm_run *run = v->run;
-	const u8 *insn = (const u8 *)&run->internal.data[1];
+	const u8 *insn = run->emulation_failure.insn_bytes;
 
-	if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION && run->internal.ndata >= 3) {
-		/* data[1] is flags-dependent: a size byte and up to 15 instruction bytes. */
-		insn = (const u8 *)run->emulation_failure.insn_bytes;
-		snprintf(what, sizeof(what), "KVM could not emulate instruction %02x %02x %02x %02x %02x %02x %02x %02x",
-			 insn[0], insn[1], insn[2], insn[3], insn[4], insn[5], insn[6], insn[7]);
+	if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION && run->internal.ndata >= 3 &&
+	    run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) {
+		snprintf(
+			what, sizeof(what),
+			"KVM could not emulate instruction %02x %02x %02x %02x %02x %02x %02x %02x",
+			insn[0], insn[1], insn[2], insn[3], insn[4], insn[5], insn[6], insn[7]);
 	} else {
 		snprintf(what, sizeof(what), "KVM internal error %u", run->internal.suberror);
 	}
@@ -315,7 +323,8 @@ int vcpu_start(struct vcpu *v)
 	error = pthread_create(&v->thread, NULL, vcpu_thread, v);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (error)
-		return report_error(-error, "cannot start a thread for vCPU %u: %s", v->index, strerror(error));
+		return report_error(-error, "cannot start a thread for vCPU %u: %s", v->index,
+				    strerror(error));
 	v->started = true;
 	snprintf(name, sizeof(name), "vcpu%u", v->index);
 	pthread_setname_np(v->thread, name);
