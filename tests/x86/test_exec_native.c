@@ -25,6 +25,8 @@
 #define BUFFER_BYTES	8192u
 #define MIDDLE		(BUFFER_BYTES / 2)
 #define CODE_BYTES	4096u
+#define USER_CS		0x33		/* Linux's 64-bit and 32-bit user code segments */
+#define USER_CS_32	0x23
 #define PER_ENCODING	50u
 
 /* What the stub loads and stores. */
@@ -36,6 +38,7 @@ static u8 *code;		/* the stub */
 static u8 *buffer;		/* what memory operands are in */
 static struct native *native;
 static u8 *insn_at, *fall_at, *taken_at, *fault_at;	/* in code */
+static u8 *insn32_at;		/* where instructions of 32-bit code are */
 static volatile bool faulted;
 static u64 seed = 1;
 
@@ -75,12 +78,20 @@ static u8 *emit(u8 *p, unsigned count, ...)
 	return p;
 }
 
+/* The distance from behind itself to where. */
+static u8 *emit_relative(u8 *p, const void *where)
+{
+	s32 distance = (s32)((intptr_t)where - (intptr_t)(p + 4));
+
+	memcpy(p, &distance, 4);
+	return p + 4;
+}
+
 /* op [rip + where], with reg; REX.W */
 static u8 *emit_rip(u8 *p, u8 op, unsigned reg, const void *where)
 {
 	p = emit(p, 3, 0x48 | (reg & 8) >> 1, op, 5 | (reg & 7) << 3);
-	*(s32 *)p = (s32)((intptr_t)where - (intptr_t)(p + 4));
-	return p + 4;
+	return emit_relative(p, where);
 }
 
 static u8 *emit_epilogue(u8 *p, bool taken)
@@ -121,10 +132,8 @@ static void stub_put(const u8 *bytes, unsigned len)
 	u8 *p = insn_at + len;
 
 	memcpy(insn_at, bytes, len);
-	*p = 0xe9;
-	*(s32 *)(p + 1) = (s32)(fall_at - (p + 5));
-	p[5] = 0xe9;
-	*(s32 *)(p + 6) = (s32)(taken_at - (p + 10));
+	p = emit_relative(emit(p, 1, 0xe9), fall_at);
+	emit_relative(emit(p, 1, 0xe9), taken_at);
 }
 
 static void on_fault(int sig, siginfo_t *info, void *context)
@@ -132,7 +141,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	ucontext_t *uc = context;
 
 	(void)info;
-	if ((u8 *)uc->uc_mcontext.gregs[REG_RIP] != insn_at) {
+	if ((u8 *)uc->uc_mcontext.gregs[REG_RIP] != insn_at && (u8 *)uc->uc_mcontext.gregs[REG_RIP] != insn32_at) {
 		static const char text[] = "fault outside the instruction under test\n";
 
 		(void)!write(2, text, sizeof text - 1);
@@ -142,6 +151,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	faulted = true;
 	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)fault_at;
 	uc->uc_mcontext.gregs[REG_EFL] &= ~0x400;
+	uc->uc_mcontext.gregs[REG_CSGSFS] = (uc->uc_mcontext.gregs[REG_CSGSFS] & ~0xffffll) | USER_CS;
 }
 
 /* -- the executor's surroundings --------------------------------------------------------- */
@@ -741,6 +751,105 @@ static void every_form_as_the_silicon(void)
 	       (unsigned long long)executed, (unsigned long long)faults, differences);
 }
 
+/* -- instructions that only 32-bit code has -------------------------------------------------- */
+/* The stub calls them through the 32-bit code segment and is returned to. */
+static void stub_put_32(const u8 *bytes, unsigned len)
+{
+	static const u8 far_call[] = { 0xff, 0x1c, 0x25 };	/* CALL FAR [disp32] */
+	u8 *p = insn_at, *pointer = code + 3584;
+	u32 at;
+
+	insn32_at = code + 3072;
+	memcpy(insn32_at, bytes, len);
+	insn32_at[len] = 0xcb;				/* RETF */
+	at = (u32)(uintptr_t)insn32_at;
+	memcpy(pointer, &at, 4);
+	pointer[4] = USER_CS_32, pointer[5] = 0;
+	at = (u32)(uintptr_t)pointer;
+	memcpy(p, far_call, 3);
+	memcpy(p + 3, &at, 4);
+	p = emit(p + 7, 1, 0xe9);
+	emit_relative(p, fall_at);
+}
+
+static void compare_32(const struct x86_insn *i, enum x86_result r, u64 undefined)
+{
+	bool ours = r == X86_FAULT && cpu.fault.vector == X86_DE;
+
+	executed++;
+	if (faulted || r) {
+		faults++;
+		if (ours != faulted)
+			report(NULL, i, "#DE", ours, faulted, 0);
+		return;
+	}
+	for (unsigned n = 0; n < 8; n++)
+		if ((u32)cpu.gpr[n] != (u32)native->out[n])
+			report(NULL, i, "register", (u32)cpu.gpr[n], (u32)native->out[n], (u32)native->in[n]);
+	if ((cpu.rflags ^ native->out_flags) & ~undefined)
+		report(NULL, i, "rflags", cpu.rflags, native->out_flags, native->in_flags);
+}
+
+static void instructions_of_32_bit_code(void)
+{
+	static const struct { u8 bytes[3], len; u64 undefined; } table[] = {
+		{ { 0x27 }, 1, X86_FLAG_OF }, { { 0x2f }, 1, X86_FLAG_OF },
+		{ { 0x37 }, 1, X86_FLAG_OF | X86_FLAG_SF | X86_FLAG_ZF | X86_FLAG_PF },
+		{ { 0x3f }, 1, X86_FLAG_OF | X86_FLAG_SF | X86_FLAG_ZF | X86_FLAG_PF },
+		{ { 0xd4, 0x0a }, 2, X86_FLAG_OF | X86_FLAG_CF | X86_FLAG_AF },
+		{ { 0xd4, 0x00 }, 2, 0 }, { { 0xd4, 0x91 }, 2, X86_FLAG_OF | X86_FLAG_CF | X86_FLAG_AF },
+		{ { 0xd5, 0x0a }, 2, X86_FLAG_OF | X86_FLAG_CF | X86_FLAG_AF },
+		{ { 0xd5, 0xc3 }, 2, X86_FLAG_OF | X86_FLAG_CF | X86_FLAG_AF },
+		{ { 0xd6 }, 1, 0 }, { { 0x40 }, 1, 0 }, { { 0x47 }, 1, 0 }, { { 0x4b }, 1, 0 }, { { 0x66, 0x41 }, 2, 0 },
+		{ { 0x66, 0x4e }, 2, 0 }, { { 0x60, 0x61 }, 1, 0 }, { { 0x82, 0xc4, 0x77 }, 3, 0 },
+		{ { 0x82, 0xd9, 0x80 }, 3, 0 },
+	};
+	struct x86_seg code32 = { .attr = 0xcfb, .limit = ~0u, .selector = USER_CS_32 };
+	unsigned before = differences;
+
+	executed = faults = 0;
+	cpu.seg[X86_CS] = code32;
+	cpu.tlb = &tlb;
+	x86_mode_changed(&cpu);
+	for (unsigned n = 0; n < ARRAY_LEN(table); n++) {
+		bool pusha = table[n].bytes[0] == 0x60;
+		u8 bytes[16] = { 0 };
+		struct x86_insn i;
+
+		memcpy(bytes, table[n].bytes, 3);
+		EXPECT_EQ(x86_decode(&i, bytes, 15, 32), X86_DECODED);
+		EXPECT_EQ(i.len, table[n].len);
+		i.exec = x86_bind(&cpu, &i);
+		stub_put_32(bytes, pusha ? 2 : table[n].len);	/* PUSHA needs its POPA to return */
+		for (unsigned s = 0; s < states; s++) {
+			enum x86_result r;
+
+			for (unsigned g = 0; g < 16; g++)
+				native->in[g] = (u32)random_value();
+			native->in[X86_RSP] = (uintptr_t)buffer + 512;
+			native->in_flags = (random_u64() & ARITH) | 0x202;
+			faulted = false;
+			((void (*)(void))(uintptr_t)code)();
+			memcpy(cpu.gpr, native->in, sizeof cpu.gpr);
+			cpu.rflags = native->in_flags;
+			cpu.rip = (uintptr_t)insn32_at;
+			r = x86_execute(&cpu, &i);
+			if (pusha) {
+				EXPECT_EQ(r, X86_OK);
+				EXPECT_EQ(cpu.gpr[X86_RSP], native->in[X86_RSP] - 32);
+				EXPECT_EQ(*(u32 *)(void *)(buffer + 512 - 20), (u32)native->in[X86_RSP]);
+				EXPECT_EQ(*(u32 *)(void *)(buffer + 512 - 32), (u32)native->in[X86_RDI]);
+				executed++;
+				continue;
+			}
+			compare_32(&i, r, table[n].undefined);
+		}
+	}
+	EXPECT_EQ(differences, before);
+	printf("     %zu forms, %llu states (%llu of them #DE), %u differences\n", ARRAY_LEN(table),
+	       (unsigned long long)executed, (unsigned long long)faults, differences - before);
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
@@ -771,6 +880,7 @@ int main(int argc, char **argv)
 	cpu_make();
 	forms_find();
 	TEST(every_form_as_the_silicon);
+	TEST(instructions_of_32_bit_code);
 	munmap(low, CODE_BYTES * 2 + BUFFER_BYTES);
 	free(stack.ss_sp);
 	return test_status();
