@@ -130,6 +130,7 @@ static void masked_levels_wait(void)
 	ioapic_out(0x38, LEVEL | 0x51);
 	EXPECT_EQ(apic_take(0), 0x51);
 	ioapic_out(0x38, MASKED | 0x51);		/* the way to clear remote IRR by hand */
+	EXPECT_EQ(entry_low(20), MASKED | 0x51);
 	ioapic_out(0x38, LEVEL | 0x51);
 	EXPECT_EQ(entry_low(20), LEVEL | REMOTE | 0x51);	/* and so it was sent again */
 	chips_destroy();
@@ -152,6 +153,7 @@ static void directed_eoi_and_wrong_mode(void)
 	ioapic_entry(20, LEVEL | 0x51);
 	line(20, true);
 	EXPECT_EQ(apic_take(0), 0x51);
+	line(20, false);
 	ioapic_eoi(chips.vm.irq.ioapic, 0x51, true, true);	/* the guest said it will tell us itself */
 	EXPECT_EQ(entry_low(20), LEVEL | REMOTE | 0x51);
 	ioapic_eoi(chips.vm.irq.ioapic, 0x51, false, false);	/* an edge of the same vector */
@@ -168,6 +170,14 @@ static void a_storm_is_slowed_down(void)
 
 	start();
 	ioapic_entry(20, LEVEL | 0x51);
+	line(20, true);
+	for (int n = 0; n < 9000; n++) {		/* no storm yet, and then silence */
+		EXPECT_EQ(apic_take(0), 0x51);
+		apic_end(0);
+	}
+	EXPECT_EQ(apic_take(0), 0x51);
+	line(20, false);
+	apic_end(0);
 	line(20, true);
 	for (int n = 0; n < 50000; n++) {
 		if (apic_take(0) != 0x51)
@@ -202,6 +212,10 @@ static void modes_of_delivery(void)
 	EXPECT_EQ(chips.nmis[1], 1);
 	ioapic_entry(19, 9ull << 56 | 0x71);			/* nobody */
 	EXPECT_EQ(line(19, true), -1);
+	apic_out(1, APIC_SPIV, 0xff);
+	ioapic_entry(20, 1ull << 56 | LEVEL | 0x72);		/* somebody who takes nothing now */
+	EXPECT_EQ(line(20, true), 0);
+	EXPECT_EQ(entry_low(20), LEVEL | 0x72);
 	chips_destroy();
 }
 

@@ -203,6 +203,11 @@ static void split(void)
 	apic_end(0);
 	EXPECT(chips.vcpu[0].requests & BIT_U64(REQ_IOAPIC_EOI));
 	EXPECT_EQ(chips.vcpu[0].ioapic_eoi_vector, 0x51);
+	vcpu_request_take(&chips.vcpu[0], REQ_IOAPIC_EOI);
+	irq_msi(&chips.vm, &(struct kvm_msi){ .address_lo = 0xfee00000, .data = 0x8061 });
+	EXPECT_EQ(apic_take(0), 0x61);		/* a level, but of no pin */
+	apic_end(0);
+	EXPECT(!(chips.vcpu[0].requests & BIT_U64(REQ_IOAPIC_EOI)));
 	chips_destroy();
 }
 

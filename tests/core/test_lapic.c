@@ -424,6 +424,14 @@ static void x2apic_state_in_both_formats(void)
 	value = 2;
 	memcpy(s.regs + APIC_ID, &value, 4);
 	EXPECT_EQ(lapic_set(&chips.vcpu[1], &s), -EINVAL);
+	chips.vm.x2apic_32bit = false;		/* an id that 8 bits cannot hold */
+	chips.vcpu[1].id = 300;
+	lapic_reset(&chips.vcpu[1], false);
+	x2(1);
+	lapic_get(&chips.vcpu[1], &s);
+	EXPECT_EQ(lapic_set(&chips.vcpu[1], &s), 0);
+	EXPECT_EQ(rdmsr(1, APIC_ID), 300);
+	EXPECT_EQ(rdmsr(1, APIC_LDR), 18 << 16 | 1 << 12);
 	chips_destroy();
 }
 

@@ -266,6 +266,8 @@ static void state_survives(u32 mode)
 
 	start();
 	sim_clock_advance(77 * SECOND);
+	apic_out(0, APIC_LVT_TIMER, VECTOR | DEADLINE);	/* whatever it did before */
+	lapic_deadline_set(&chips.vcpu[0], tsc() + 1000);
 	EXPECT_EQ(lapic_set(&chips.vcpu[0], &s), 0);
 	EXPECT_EQ(apic_in(0, APIC_TMCCT), 700000);
 	EXPECT_EQ(apic_in(0, APIC_TMICT), 1000000);

@@ -339,7 +339,7 @@ static void random_machine(void)
 		bool up = random() & 1;
 		u8 mask = 0;
 
-		switch (random() % 12) {
+		switch (random() % 13) {
 		case 0: case 1: case 2: case 3:
 			if (pin == 2)
 				break;
@@ -357,6 +357,18 @@ static void random_machine(void)
 		case 7:
 			outb(chip ? 0xa0 : 0x20, (u8)(0xc0 | (pin & 7)));
 			model_lowest(&m, chip, pin & 7);
+			break;
+		case 12:
+			for (int n = 0; n < 8; n++) {
+				int served = m.order[chip][n];
+
+				if (!m.served[chip * 8 + served])
+					continue;
+				m.served[chip * 8 + served] = false;
+				model_lowest(&m, chip, served);
+				break;
+			}
+			outb(chip ? 0xa0 : 0x20, 0xa0);	/* end and rotate */
 			break;
 		case 8:
 			mask = (u8)(random() & random() & ~(chip ? 0 : 4));

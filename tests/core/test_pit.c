@@ -172,6 +172,13 @@ static void missed_ticks_come_later(void)
 	sim.now += 5 * SECOND;			/* nor does our timer */
 	sim_clock_advance(0);
 	EXPECT_EQ(ticks(), 500);
+	sim_clock_advance(50 * MS);		/* five, and more while it works them off */
+	for (int n = 0; n < 4; n++) {
+		EXPECT_EQ(apic_take(0), 0x30);
+		outb(0x20, 0x20);
+		sim_clock_advance(10 * MS);
+	}
+	EXPECT_EQ(ticks(), 5);
 	sim.now += 300 * YEAR;
 	sim_clock_advance(0);
 	EXPECT_EQ(ticks(), 1000);		/* there is a limit */
