@@ -73,7 +73,6 @@ static const struct { u32 capability; int answer; } constants[] = {
 	  KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_BLOCKIRQ },
 	{ KVM_CAP_X86_USER_SPACE_MSR, 1 },
 	{ KVM_CAP_SREGS2, 1 },
-	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },
 };
 
 static int quirks_known(void)

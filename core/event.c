@@ -245,7 +245,8 @@ void event_collect(struct vcpu *v)
 
 bool event_client_wants_window(struct vcpu *v)
 {
-	return !v->vm->irq.pic && v->run->request_interrupt_window && v->external_vector < 0;
+	return !v->vm->irq.pic && atomic_load_relaxed(&v->run->request_interrupt_window) &&
+	       v->external_vector < 0;
 }
 
 bool event_ready_for_interrupt(struct vcpu *v)
@@ -256,9 +257,9 @@ bool event_ready_for_interrupt(struct vcpu *v)
 
 bool event_wakes(struct vcpu *v)
 {
-	if (v->events.exception.pending || v->events.interrupt.injected)
+	if (v->events.exception.pending || event_is_in_flight(v))
 		return true;
-	if (v->events.nmi.injected)
+	if (atomic_load_acquire(&v->pv_unhalted))
 		return true;
 	if (atomic_load_acquire(&v->events.nmi.pending) && v->vm->be->nmi_allowed(v))
 		return true;

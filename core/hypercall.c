@@ -8,30 +8,85 @@
  *
  * Locking: v->lock, inside vm->srcu.
  * Reference: Linux Documentation/virt/kvm/x86/hypercalls.rst.
- * Not modelled: KICK_CPU, SEND_IPI, SCHED_YIELD, CLOCK_PAIRING; CPUID does not promise them.
+ * Not modelled: CLOCK_PAIRING, MAP_GPA_RANGE; CPUID does not promise them.
  */
 #include "core/hypercall.h"
 
 #include <linux/errno.h>
 #include <linux/kvm_para.h>
 
+#include "base/bits.h"
+#include "core/lapic.h"
 #include "core/vm.h"
+
+/* A lock's holder wakes the vCPU that waits for it in HLT, by APIC id. */
+static u64 kick(struct vcpu *v, u64 id)
+{
+	struct vcpu *target = vm_vcpu_by_id(v->vm, (u32)id);
+
+	if (target) {
+		atomic_store_release(&target->pv_unhalted, 1u);
+		vcpu_request(target, REQ_EVENT);
+		vcpu_kick(target);
+	}
+	return 0;
+}
+
+/* One interrupt for every bit of a bitmap of APIC ids that begins at first: how many arrived. */
+static u64 send_ipi(struct vcpu *v, const u64 bitmap[2], unsigned bits, u64 first, u64 icr)
+{
+	struct lapic_message m = {
+		.vector = icr & APIC_VECTOR, .mode = (icr & APIC_MODE) >> 8, .assert = true,
+	};
+	u64 sent = 0;
+
+	if ((icr & ~(u64)(APIC_VECTOR | APIC_MODE | APIC_LOGICAL | APIC_ASSERT)) ||
+	    (m.mode != LAPIC_FIXED && m.mode != LAPIC_NMI))
+		return (u64)-KVM_EINVAL;
+	for (u64 n = bit_find_set(bitmap, bits, 0); n < bits; n = bit_find_set(bitmap, bits, n + 1)) {
+		struct vcpu *target = first + n <= ~0u ? vm_vcpu_by_id(v->vm, (u32)(first + n)) : NULL;
+
+		if (target && target->lapic)
+			sent += (u64)(lapic_accept(target->lapic, &m) > 0);
+	}
+	return sent;
+}
+
+static u64 serve(struct vcpu *v, u64 number, const u64 args[4], bool is_64bit)
+{
+	/* 32-bit callers have 32 bits an argument. */
+	u64 halves[2] = { args[0] | args[1] << 32, 0 };
+
+	switch (number) {
+	case KVM_HC_VAPIC_POLL_IRQ:
+		return 0;	/* the exit itself was the point */
+	case KVM_HC_KICK_CPU:	/* RBX: flags, none defined */
+		return kick(v, args[1]);
+	case KVM_HC_SCHED_YIELD:
+		host_yield();
+		return 0;
+	case KVM_HC_SEND_IPI:
+		if (!v->lapic)
+			return (u64)-KVM_ENOSYS;
+		return send_ipi(v, is_64bit ? args : halves, is_64bit ? 128 : 64, args[2], args[3]);
+	default:
+		return (u64)-KVM_ENOSYS;
+	}
+}
 
 void hypercall_execute(struct vcpu *v)
 {
 	bool is_64bit = vcpu_is_64bit_code(v);
-	u64 number, answer;
+	u64 mask = is_64bit ? ~0ull : 0xffffffffull;
+	const u64 args[4] = {
+		v->x.gpr[3] & mask, v->x.gpr[1] & mask, v->x.gpr[2] & mask, v->x.gpr[6] & mask,
+	};
+	u64 answer;
 
-	vcpu_regs_dirty(v, REGS_GPR);
-	number = is_64bit ? v->x.gpr[0] : (u32)v->x.gpr[0];
 	VCPU_COUNT(v, hypercalls);
-	if (v->x.cpl)
-		answer = (u64)-KVM_EPERM;
-	else if (number == KVM_HC_VAPIC_POLL_IRQ)
-		answer = 0;	/* the exit itself was the point */
-	else
-		answer = (u64)-KVM_ENOSYS;
-	v->x.gpr[0] = is_64bit ? answer : (u32)answer;
+	answer = v->x.cpl ? (u64)-KVM_EPERM : serve(v, v->x.gpr[0] & mask, args, is_64bit);
+	vcpu_regs_dirty(v, REGS_GPR);
+	v->x.gpr[0] = answer & mask;
 }
 
 bool hypercall_is_foreign(struct vcpu *v)

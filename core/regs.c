@@ -3,8 +3,8 @@
  * regs.c - a vCPU's registers as clients read and write them
  *
  * Each ioctl brings the groups it needs into v->x, or changes them there and says so; the
- * back end is given what changed at the next entry.  What is written is checked first:
- * state that VMRUN would refuse never gets into v->x.
+ * back end is given what changed at the next entry.  What is written is checked as KVM
+ * checks it; what passes and yet makes no sense to the processor fails the next entry.
  *
  * Locking: v->lock.
  * Reference: Linux Documentation/virt/kvm/api.rst.

@@ -80,6 +80,10 @@ static enum next leave_debug(struct vcpu *v, u32 exception)
 	arch->pc = linear_rip(v);
 	arch->dr6 = v->x.dr6;
 	arch->dr7 = v->x.dr7;
+	if (v->guest_debug & KVM_GUESTDBG_SINGLESTEP) {
+		vcpu_regs_dirty(v, REGS_DR);
+		v->x.dr6 &= ~BIT_U64(14);	/* our step, not the guest's */
+	}
 	return leave(v, KVM_EXIT_DEBUG);
 }
 
@@ -602,6 +606,7 @@ static enum next block(struct vcpu *v)
 	if (atomic_load_acquire(&v->mp_state) == KVM_MP_STATE_HALTED && event_wakes(v)) {
 		VCPU_COUNT(v, halt_wakeup);
 		vcpu_request(v, REQ_EVENT);
+		atomic_store_release(&v->pv_unhalted, 0u);
 		atomic_store_release(&v->mp_state, KVM_MP_STATE_RUNNABLE);
 	}
 	if (atomic_load_acquire(&v->mp_state) != KVM_MP_STATE_RUNNABLE)

@@ -77,6 +77,7 @@ struct vcpu {
 	u32 cpu;		/* [any] the host processor it is on, ~0u if none */
 	struct host_wait wait;	/* a halted vCPU sleeps here */
 	u32 mp_state;		/* [any] KVM_MP_STATE_* */
+	u32 pv_unhalted;	/* [any] another vCPU's KVM_HC_KICK_CPU: HLT ends */
 	u32 pending_init, pending_sipi; /* [any] INIT received; SIPI vector | 0x100 */
 
 	struct x86 x;		/* registers; which groups are current: regs_valid, regs_dirty */

@@ -218,6 +218,41 @@ static void hypercalls_are_unknown_or_not_for_users(void)
 	script_destroy();
 }
 
+static void call(u64 number, u64 a, u64 b, u64 c, u64 d)
+{
+	struct kvm_regs r = { .rax = number, .rbx = a, .rcx = b, .rdx = c, .rsi = d,
+			      .rip = 0x1000, .rflags = 2 };
+
+	EXPECT_EQ(vcpu_set_regs(script.v, &r), 0);
+	script_exit(EXIT_HYPERCALL)->next_rip = 0x1003;
+	script_exit(EXIT_SHUTDOWN);
+	EXPECT_EQ(vcpu_run(script.v), 0);
+}
+
+static void hypercalls_reach_other_vcpus(void)
+{
+	struct kvm_run *run = aligned_alloc(PAGE_BYTES, VCPU_RUN_PAGES * PAGE_BYTES);
+	struct vcpu *ap;
+
+	memset(run, 0, VCPU_RUN_PAGES * PAGE_BYTES);
+	script_create(true);
+	EXPECT_EQ(vcpu_create(script.vm, 1, run, &ap), 0);
+	call(KVM_HC_KICK_CPU, 0, 1, 0, 0);
+	EXPECT_EQ(regs_now().rax, 0);
+	EXPECT_EQ(ap->pv_unhalted, 1);
+	call(KVM_HC_KICK_CPU, 0, 99, 0, 0);		/* nobody */
+	EXPECT_EQ(regs_now().rax, 0);
+	call(KVM_HC_SEND_IPI, 3, 0, 1, 4 << 8);		/* NMI to 1 and 2: only 1 exists */
+	EXPECT_EQ(regs_now().rax, 1);
+	EXPECT_EQ(ap->events.nmi.pending, 1);
+	call(KVM_HC_SEND_IPI, 0, 0x80000000, ~0u - 70, 0x30);
+	EXPECT_EQ(regs_now().rax, 0);
+	call(KVM_HC_SEND_IPI, 1, 0, 1, 5 << 8);		/* INIT is not for this */
+	EXPECT_EQ(regs_now().rax, (u32)-KVM_EINVAL);
+	script_destroy();
+	free(run);
+}
+
 static void triple_faults_shut_down(void)
 {
 	script_create(false);
@@ -466,6 +501,7 @@ int main(void)
 	TEST(an_unknown_msr_faults_or_asks_the_client);
 	TEST(xsetbv_is_checked);
 	TEST(hypercalls_are_unknown_or_not_for_users);
+	TEST(hypercalls_reach_other_vcpus);
 	TEST(triple_faults_shut_down);
 	TEST(failed_entries_are_reported);
 	TEST(memory_is_mapped_on_demand);
