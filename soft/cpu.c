@@ -336,11 +336,12 @@ const struct x86_bus soft_bus = {
 /* --- power-on -------------------------------------------------------------------------------------- */
 
 #define ALIGN64(n)	(((n) + 63) & ~63ull)
-#define DECODED_BYTES	(sizeof(struct x86_insn) << SOFT_DECODED_BITS)
+#define DECODED_BYTES	(sizeof(struct x86_insn) * (SOFT_DECODED + 1))
+#define PLACE_BYTES	(sizeof(u16) << SOFT_PLACE_BITS)
 
 u64 soft_cpu_bytes(void)
 {
-	return DECODED_BYTES + ALIGN64(sizeof(struct soft_cpu)) + ALIGN64(soft_vector_bytes());
+	return DECODED_BYTES + PLACE_BYTES + ALIGN64(sizeof(struct soft_cpu)) + ALIGN64(soft_vector_bytes());
 }
 
 /* Bits of CR4 that exist where a feature does. */
@@ -372,6 +373,7 @@ void soft_cpu_init(struct soft_cpu *c, unsigned id, const struct soft_code *code
 	c->id = id;
 	c->vector = (struct soft_vector *)(memory + ALIGN64(sizeof(*c)));
 	c->decoded = (struct x86_insn *)(memory + ALIGN64(sizeof(*c)) + ALIGN64(soft_vector_bytes()));
+	c->place = (u16 *)((u8 *)c->decoded + DECODED_BYTES);
 	soft_vector_init(c->vector, code);
 
 	x->bus = &soft_bus;

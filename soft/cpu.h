@@ -19,7 +19,8 @@
 #define SOFT_PIN_INTR	0x01u
 #define SOFT_PIN_NMI	0x02u
 
-#define SOFT_DECODED_BITS	15	/* log2 of entries of the decode cache */
+#define SOFT_DECODED		32768u	/* slots of the decode cache, at most 65536 */
+#define SOFT_PLACE_BITS		16	/* log2 of entries of the hash that leads to slots */
 #define SOFT_NESTED_ENTRIES	2048u
 #define SOFT_STRING_BUDGET	4096u
 #define SOFT_ASIDS		32768u
@@ -63,7 +64,9 @@ struct soft_cpu {
 	u64	window_bytes;	/* ... of which an instruction may begin in the first so many */
 	const u8 *window_host;
 	const struct x86_insn *current;	/* being executed; NULL between instructions */
-	struct x86_insn *decoded;	/* the decode cache */
+	struct x86_insn *decoded;	/* the decode cache: SOFT_DECODED slots, and one never filled */
+	u16	*place;		/* by hash of RIP: the slot */
+	u32	decoded_next;	/* the slot filled last */
 	u32	pins;		/* SOFT_PIN_*; atomic, set from anywhere */
 
 	/* -- events -- */

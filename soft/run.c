@@ -3,9 +3,11 @@
  * run.c - the instruction loop
  *
  * The decode cache is a memo of a pure function, from instruction bytes and code size to a
- * bound struct x86_insn; RIP only chooses the slot.  Each time, the bytes in memory are
- * compared with the bytes that were decoded.  So code may be modified by anyone, at any
- * time, without invalidation: there is nothing to invalidate.
+ * bound struct x86_insn.  Each time, the bytes in memory are compared with the bytes that
+ * were decoded.  So code may be modified by anyone, at any time, without invalidation:
+ * there is nothing to invalidate.  Where to look is therefore only a guess: behind an
+ * instruction, the next slot (slots are filled in the order in which code is first met);
+ * after a branch, or when that guess is wrong, the slot that a hash of RIP leads to.
  *
  * The window is the part of the current code page in which 15 bytes from any instruction
  * start are on the page and within CS's limit.  It is emptied by whatever could move it:
@@ -29,9 +31,22 @@ static const struct mask masks[16] = {
 #undef MASK
 };
 
+static inline u16 *place_of(struct soft_cpu *c, u64 rip)
+{
+	return &c->place[rip * 0x9e3779b97f4a7c15ull >> (64 - SOFT_PLACE_BITS)];
+}
+
 static inline struct x86_insn *slot_of(struct soft_cpu *c, u64 rip)
 {
-	return &c->decoded[rip * 0x9e3779b97f4a7c15ull >> (64 - SOFT_DECODED_BITS)];
+	return &c->decoded[*place_of(c, rip)];
+}
+
+/* A slot for new code at rip, behind the one that was filled before. */
+static struct x86_insn *slot_take(struct soft_cpu *c, u64 rip)
+{
+	c->decoded_next = (c->decoded_next + 1) % SOFT_DECODED;
+	*place_of(c, rip) = (u16)c->decoded_next;
+	return &c->decoded[c->decoded_next];
 }
 
 static void slot_clear(struct x86_insn *slot)
@@ -106,7 +121,6 @@ static enum x86_result fetch_slow(struct soft_cpu *c, struct x86_insn **insn)
 	const u8 *host;
 	enum x86_result r;
 
-	*insn = slot;
 	x->next_rip = x->rip;
 	if (long_mode ? (u64)((s64)(linear << 16) >> 16) != linear && !(x->cr4 & X86_CR4_LA57) :
 			x->rip > x->seg[X86_CS].limit)
@@ -119,7 +133,9 @@ static enum x86_result fetch_slow(struct soft_cpu *c, struct x86_insn **insn)
 	available = (unsigned)MIN_OF(MIN_OF(limit, CODE_BYTES), room);
 	for (unsigned n = 0; n < available; n++)
 		code.bytes[n] = (u8)x86_memory_get(host + n, 1);
+	*insn = slot;
 	if (!slot_matches_prefix(slot, code.bytes, available, x->code_bits)) {
+		*insn = slot = slot_take(c, x->rip);
 		r = fill(c, slot, code.bytes, available);
 		if (r != X86_REPEAT)
 			return r;
@@ -144,17 +160,24 @@ static enum x86_result fetch_slow(struct soft_cpu *c, struct x86_insn **insn)
 	return r == X86_REPEAT ? x86_raise_error(x, X86_GP, 0) : r;
 }
 
-/* A slot that does not hold the code in memory. */
-static __attribute__((noinline)) enum x86_result fetch_miss(struct soft_cpu *c, struct x86_insn *slot,
-							    u64 low, u64 high)
+/* The guess was wrong: ask the hash, or decode.  NULL: x->fault. */
+static __attribute__((noinline)) struct x86_insn *fetch_miss(struct soft_cpu *c, u64 low, u64 high)
 {
+	struct x86_insn *slot = slot_of(c, c->x.rip);
 	u8 bytes[16];
 	enum x86_result r;
 
+	if (LIKELY(slot_matches(slot, low, high, c->x.code_bits)))
+		return slot;
+	slot = slot_take(c, c->x.rip);
 	__builtin_memcpy(bytes, &low, 8);
 	__builtin_memcpy(bytes + 8, &high, 8);
 	r = fill(c, slot, bytes, CODE_BYTES);
-	return r == X86_REPEAT ? x86_raise_error(&c->x, X86_GP, 0) : r;
+	if (LIKELY(r == X86_OK))
+		return slot;
+	if (r == X86_REPEAT)
+		x86_raise_error(&c->x, X86_GP, 0);
+	return NULL;
 }
 
 /* HLT that is not intercepted: wait here for what ends it. */
@@ -186,47 +209,67 @@ static __attribute__((noinline)) enum x86_result unusual(struct soft_cpu *c, enu
 	}
 }
 
+/*
+ * RIP is kept in a local as well, so that one iteration does not wait for the stores of the
+ * one before; only branches, and what is unusual, move x->rip otherwise.
+ */
 void soft_run(struct soft_cpu *c)
 {
 	struct x86 *x = &c->x;
-	u64 count = 0;
+	struct x86_insn *insn = c->decoded, *guess = c->decoded;
+	u64 rip = x->rip, next, offset, low, high, count = 0;
 	enum x86_result r;
 
 	for (;;) {
-		struct x86_insn *insn;
-		u64 offset, low, high;
-
 		if (UNLIKELY(x->attention | atomic_load_relaxed(&c->pins))) {
 			r = soft_boundary(c);
+			rip = x->rip;
 			if (r == X86_EXIT)
 				break;
 			if (r == X86_REPEAT)
 				continue;
 		}
-		offset = x->rip - c->window_start;
+		offset = rip - c->window_start;
 		if (LIKELY(offset < c->window_bytes)) {
 			const u8 *code = c->window_host + offset;
 
 			low = x86_memory_get(code, 8);
 			high = x86_memory_get(code + 7, 8) >> 8;	/* 15 bytes, not 16 */
-			insn = slot_of(c, x->rip);
-			r = X86_OK;
+			insn = guess;
 			if (UNLIKELY(!slot_matches(insn, low, high, x->code_bits)))
-				r = fetch_miss(c, insn, low, high);
+				insn = fetch_miss(c, low, high);
+			r = X86_FAULT;
 		} else {
 			c->current = NULL;
 			r = fetch_slow(c, &insn);
+			if (r != X86_OK)
+				insn = NULL;
 		}
-		if (LIKELY(r == X86_OK)) {
-			c->current = insn;
+		c->current = insn;
+		if (LIKELY(insn)) {
 			count++;
-			r = x86_execute(x, insn);
-			if (LIKELY(r == X86_OK))
+			next = rip + insn->len;
+			if (UNLIKELY(insn->code_bits != 64))
+				next = (u32)next;
+			x->next_rip = next;
+			r = insn->exec(x, insn);
+			guess = insn + 1;
+			if (LIKELY(r == X86_OK)) {
+				rip = next;
+				if (insn->flags & X86_F_BRANCH) {
+					rip = x->next_rip;
+					if (rip != next)
+						guess = slot_of(c, rip);
+				}
+				x->rip = rip;
 				continue;
-		} else {
-			c->current = NULL;
+			}
+			if (r == X86_HALT)
+				x->rip = x->next_rip;
 		}
-		if (unusual(c, r) == X86_EXIT)
+		r = unusual(c, r);
+		rip = x->rip;
+		if (r == X86_EXIT)
 			break;
 	}
 	c->counters.instructions += count;
