@@ -198,7 +198,7 @@ struct x86 {
 	struct x86_fault fault;		/* with X86_FAULT */
 	struct x86_event delivering;	/* valid inside x86_deliver() and until it succeeds */
 	u64	scratch;		/* of the handlers; nothing between instructions */
-	u64	debug_hits;		/* DR6 bits that the instruction's accesses hit: #DB after it */
+	u64	debug_hits;		/* DR6 bits of traps that the instruction caused (a task's T bit) */
 	bool	nmi_blocked;		/* IRET clears it, when it completes */
 	u32	string_budget;		/* REP iterations before X86_REPEAT; set by the caller, e.g. 4096 */
 };
@@ -275,9 +275,8 @@ void x86_fault_event(const struct x86 *x, struct x86_event *event);
 u64 x86_breakpoint_execute(const struct x86 *x);
 
 /*
- * DR6 bits of enabled data or I/O breakpoints that an access hits.  Instructions collect
- * them in x->debug_hits where they miss the TLB: a caller that wants them points x->tlb at
- * x86_tlb_empty while DR7 enables any.
+ * DR6 bits of enabled data or I/O breakpoints that an access hits.  Instructions do not
+ * look: the bus does, which sees every access while x->tlb is x86_tlb_empty.
  */
 u64 x86_breakpoint_data(const struct x86 *x, u64 linear, unsigned bytes, bool write);
 u64 x86_breakpoint_io(const struct x86 *x, u16 port, unsigned bytes);

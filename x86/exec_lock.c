@@ -36,8 +36,6 @@ static enum x86_result locked_begin(struct x86 *x, const struct x86_insn *i, u64
 	if (UNLIKELY((x->rflags & X86_FLAG_AC) && (x->cr0 & X86_CR0_AM) && x->cpl == 3 &&
 		     (l->linear & (bytes - 1))))
 		return x86_raise_error(x, X86_AC, 0);
-	if (UNLIKELY(x->dr7 & 0xff))
-		x->debug_hits |= x86_breakpoint_data(x, l->linear, bytes, true);
 	r = x->bus->map(x, l->linear, bytes, l->access, &l->host);
 	if (r)
 		return r;

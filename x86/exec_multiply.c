@@ -6,6 +6,7 @@
  * raise #DE is found out before.  The decimal instructions do not exist in 64-bit mode,
  * so they are spelled out.
  */
+#include "x86/alu.h"
 #include "x86/operand.h"
 #include "x86/semantics.h"
 
@@ -252,11 +253,9 @@ static HANDLER(exec_aam)
 
 static HANDLER(exec_aad)
 {
-	u16 ax = (u16)x->gpr[X86_RAX];
-	u8 al = (u8)(ax + (ax >> 8) * (u8)i->imm);
+	u64 tens = reg_get(x, X86_AH, 1) * (u8)i->imm;	/* flags are those of the sum */
 
-	reg_set(x, X86_RAX, al, 2);
-	decimal_flags(x, al, false, false);
+	reg_set(x, X86_RAX, alu_add(x->gpr[X86_RAX], tens, &x->rflags, 1), 2);
 	return X86_OK;
 }
 

@@ -189,7 +189,6 @@ static HANDLER(pop_segment)
 		r = x86_segment_load(x, i->reg, (u16)v);
 	if (r)
 		return r;
-	s.bits = i->reg == X86_SS && x->stack_bits != 64 ? x->stack_bits : s.bits;
 	x86_stack_close(x, &s);
 	if (i->reg == X86_SS) {
 		x->shadow = 2;

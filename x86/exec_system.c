@@ -46,8 +46,6 @@ static HANDLER(exec_in_out)
 			      (u64)i->ad_bytes << X86_IO_AD_SHIFT);
 	if (r)
 		return r;
-	if (UNLIKELY(x->dr7 & 0xff))
-		x->debug_hits |= x86_breakpoint_io(x, port, bytes);
 	if (!in)
 		return x->bus->out(x, port, bytes, (u32)reg_get(x, X86_RAX, bytes));
 	r = x->bus->in(x, port, bytes, &v);

@@ -252,8 +252,10 @@ enum x86_result x86_task_switch(struct x86 *x, const struct x86_insn *i, unsigne
 		t.eflags |= X86_FLAG_NT;
 	x86_flags_write(x, t.eflags & 0x3f7fd7, ~0ull);
 	x->attention |= X86_ATTN_FLAGS | X86_ATTN_MODE;
-	if (t.trap & 1)
+	if (t.trap & 1) {
 		x->debug_hits |= BIT_U64(15);
+		x->attention |= X86_ATTN_STEP;
+	}
 	r = segments_load(x, &t);
 	if (!r && event && event->has_error) {
 		x86_stack_open(x, &s);

