@@ -690,10 +690,7 @@ static int setup_mce(struct call *c)
 
 static int kvmclock_ctrl(struct call *c)
 {
-	if (!c->v->system_time_msr)
-		return -EINVAL;
-	vcpu_request(c->v, REQ_CLOCK_UPDATE);
-	return 0;
+	return clock_guest_paused(c->v);
 }
 
 static bool is_tsc_offset(const struct kvm_device_attr *a)
@@ -723,7 +720,7 @@ static int vcpu_attr_set(struct call *c)
 		return -ENXIO;
 	r = host_copy_in(&offset, a->addr, sizeof(offset));
 	if (!r)
-		clock_tsc_write(c->v, clock_tsc_read(c->v) - c->v->tsc_offset + offset, true);
+		clock_tsc_offset_set(c->v, offset);
 	return r;
 }
 

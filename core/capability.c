@@ -72,6 +72,7 @@ static const struct { u32 capability; int answer; } constants[] = {
 	{ KVM_CAP_SET_GUEST_DEBUG2, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |
 	  KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_BLOCKIRQ },
 	{ KVM_CAP_X86_USER_SPACE_MSR, 1 },
+	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET },
 	{ KVM_CAP_SREGS2, 1 },
 };
 
@@ -126,6 +127,7 @@ static int split_irqchip_enable(struct vm *vm, u64 pins)
 	if (vm->irq.pic || vm->split_irqchip)
 		return -EEXIST;
 	vm->split_irqchip = true;
+	vm->irq.split_pins = (u32)pins;
 	return 0;
 }
 
@@ -144,6 +146,8 @@ int vm_enable_capability(struct vm *vm, const struct kvm_enable_cap *cap)
 		return 0;
 	case KVM_CAP_SPLIT_IRQCHIP:
 		return split_irqchip_enable(vm, cap->args[0]);
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return slot_dirty_manual(vm, cap->args[0]);
 	case KVM_CAP_X2APIC_API:
 		return x2apic_api_enable(vm, cap->args[0]);
 	case KVM_CAP_EXCEPTION_PAYLOAD:

@@ -190,11 +190,8 @@ static int apic_base_set(struct vcpu *v, u64 data, bool host)
 
 static int tsc_adjust_set(struct vcpu *v, u64 data, bool host)
 {
-	if (!host) {
-		u64 by = data - v->tsc_adjust;
-
-		clock_tsc_write(v, clock_tsc_read(v) + by, false);
-	}
+	if (!host)
+		clock_tsc_offset_set(v, v->tsc_offset + (data - v->tsc_adjust));
 	v->tsc_adjust = data;
 	return 0;
 }

@@ -106,7 +106,7 @@ struct vcpu {
 
 	/* time */
 	u64 tsc_offset, tsc_adjust, tsc_khz;
-	u64 system_time_msr, wall_clock_msr, steal_time_msr, async_pf_msr, eoi_msr;
+	u64 system_time_msr, steal_time_msr, async_pf_msr, eoi_msr;
 	u32 clock_version;
 
 	u64 misc_enable, debugctl, mcg_status, mcg_cap, mcg_ctl, spec_ctrl;
