@@ -58,9 +58,8 @@ static void slot_clear(struct x86_insn *slot)
 static inline bool slot_matches(const struct x86_insn *slot, u64 low, u64 high, unsigned code_bits)
 {
 	const struct mask *m = &masks[slot->len];
-	u64 bytes[2];
+	const u64 *bytes = (const u64 *)slot->bytes;
 
-	__builtin_memcpy(bytes, slot->bytes, 16);
 	return !(((low ^ bytes[0]) & m->low) | ((high ^ bytes[1]) & m->high) | (slot->code_bits ^ code_bits));
 }
 
