@@ -339,14 +339,11 @@ int vcpu_set_guest_debug(struct vcpu *v, const struct kvm_guest_debug *d)
 			return -EBUSY;
 		event_exception(v, d->control & KVM_GUESTDBG_INJECT_DB ? X86_DB : X86_BP, false, 0);
 	}
+	vcpu_regs_dirty(v, REGS_DR);	/* whose breakpoints are in force may change */
 	v->guest_debug = d->control & KVM_GUESTDBG_ENABLE ? d->control : 0;
-	vcpu_regs_need(v, REGS_DR);
 	if (v->guest_debug & KVM_GUESTDBG_USE_HW_BP) {
 		__builtin_memcpy(v->eff_dr, d->arch.debugreg, sizeof(v->eff_dr));
-		v->guest_debug_dr[7] = d->arch.debugreg[7];
-	} else {
-		__builtin_memcpy(v->eff_dr, v->x.dr, sizeof(v->x.dr));
-		v->guest_debug_dr[7] = 0;
+		v->guest_debug_dr[7] = (d->arch.debugreg[7] & 0xffff2bffull) | BIT_U64(10);
 	}
 	v->vm->be->intercepts_update(v);
 	return 0;

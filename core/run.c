@@ -79,10 +79,10 @@ static enum next leave_debug(struct vcpu *v, u32 exception)
 	arch->exception = exception;
 	arch->pc = linear_rip(v);
 	arch->dr6 = v->x.dr6;
-	arch->dr7 = v->x.dr7;
-	if (v->guest_debug & KVM_GUESTDBG_SINGLESTEP) {
+	arch->dr7 = v->guest_debug & KVM_GUESTDBG_USE_HW_BP ? v->guest_debug_dr[7] : v->x.dr7;
+	if (exception == X86_DB) {
 		vcpu_regs_dirty(v, REGS_DR);
-		v->x.dr6 &= ~BIT_U64(14);	/* our step, not the guest's */
+		v->x.dr6 &= ~(BIT_U64(14) | 0xf);	/* the client's doing, not the guest's */
 	}
 	return leave(v, KVM_EXIT_DEBUG);
 }

@@ -45,6 +45,7 @@ struct svm_vcpu {
 	struct svm_cpu *cpu;	/* whose ASID it has */
 	u64 asid_generation;
 	u64 cr0_hidden;		/* CD and NW that the guest set; the VMCB has them clear */
+	u64 guest_dr7;		/* while a debugger's is in the VMCB */
 	u64 exitintinfo;	/* of the last exit, until it is asked for */
 
 	/* What decides about intercepts, besides v and v->vm */
@@ -68,6 +69,8 @@ void svm_intercepts_update(struct vcpu *v);
 /* registers.c */
 void svm_regs_get(struct vcpu *v, u64 groups);
 void svm_regs_set(struct vcpu *v, u64 groups);
+/* Before an entry: DR0-3, if any breakpoint is enabled. */
+void svm_breakpoints_load(struct vcpu *v);
 
 /* inject.c */
 void svm_inject(struct vcpu *v, const struct backend_event *event);

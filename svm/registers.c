@@ -3,11 +3,15 @@
  * registers.c - registers between a vCPU and its VMCB
  *
  * RAX, RSP, RIP and RFLAGS cross at every entry and exit (svm.c), the other GPRs are never
- * in the VMCB; so REGS_GPR has nothing to do here.  DR0-3 and TSC_AUX are not in it either.
+ * in the VMCB; so REGS_GPR has nothing to do here.  DR0-3 and TSC_AUX are not in it either:
+ * they are the processor's, which is given the guest's when they matter.
  *
  * Reference: AMD64 Architecture Programmer's Manual vol. 2, "VMCB Layout, State Save Area".
  */
+#include "insn/insn.h"
 #include "svm/internal.h"
+
+#define DR7_ENABLES	0xffull
 
 /* Caching is the host's affair: with CD set a guest would crawl, so it is only shown. */
 #define CR0_HIDDEN	(X86_CR0_CD | X86_CR0_NW)
@@ -78,6 +82,18 @@ static void control_set(struct vcpu *v, struct vmcb_save *save)
 	}
 }
 
+/* The client's breakpoints take the place of the guest's. */
+static bool is_debugged(const struct vcpu *v)
+{
+	return v->guest_debug & KVM_GUESTDBG_USE_HW_BP;
+}
+
+void svm_breakpoints_load(struct vcpu *v)
+{
+	if (UNLIKELY(svm_of(v)->vmcb->save.dr7 & DR7_ENABLES))
+		insn_debug_load(is_debugged(v) ? v->eff_dr : v->x.dr);
+}
+
 void svm_regs_get(struct vcpu *v, u64 groups)
 {
 	const struct vmcb_save *save = &svm_of(v)->vmcb->save;
@@ -89,7 +105,7 @@ void svm_regs_get(struct vcpu *v, u64 groups)
 		control_get(v, save);
 	if (groups & REGS_DR) {
 		x->dr6 = save->dr6;
-		x->dr7 = save->dr7;
+		x->dr7 = is_debugged(v) ? svm_of(v)->guest_dr7 : save->dr7;
 	}
 	if (groups & REGS_SYSCALL) {
 		x->star = save->star;
@@ -115,7 +131,8 @@ void svm_regs_set(struct vcpu *v, u64 groups)
 		control_set(v, save);
 	if (groups & REGS_DR) {
 		save->dr6 = x->dr6;
-		save->dr7 = x->dr7;
+		save->dr7 = is_debugged(v) ? v->guest_debug_dr[7] : x->dr7;
+		svm_of(v)->guest_dr7 = x->dr7;
 	}
 	if (groups & REGS_SYSCALL) {
 		save->star = x->star;

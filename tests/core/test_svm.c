@@ -83,6 +83,10 @@ void insn_invlpga(u64 linear, u32 asid) { (void)linear; (void)asid; }
 void insn_fpu_load(const void *area, u64 xcr0) { (void)area; (void)xcr0; }
 void insn_fpu_save(void *area, u64 xcr0) { (void)area; (void)xcr0; }
 
+static u64 dr_loaded[4];
+void insn_debug_load(const u64 dr[4]) { memcpy(dr_loaded, dr, sizeof(dr_loaded)); }
+void insn_debug_save(u64 dr[4]) { (void)dr; }
+
 #define NRIPS	8u
 #define NP	1u
 #define FLUSH	0x40u
@@ -478,6 +482,37 @@ static void the_tpr_crosses(void)
 	destroy();
 }
 
+static void breakpoints_reach_the_processor(void)
+{
+	struct kvm_debugregs d = { .db = { 0x1000, 2, 3, 4 }, .dr6 = 0xffff0ff0, .dr7 = 0x400 };
+	struct kvm_guest_debug g = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP };
+
+	create(0);
+	memset(dr_loaded, 0, sizeof(dr_loaded));
+	EXPECT_EQ(vcpu_set_debugregs(m.v, &d), 0);
+	run();
+	EXPECT_EQ(dr_loaded[0], 0);		/* none is enabled */
+	d.dr7 = 0x402;
+	EXPECT_EQ(vcpu_set_debugregs(m.v, &d), 0);
+	run();
+	EXPECT_EQ(dr_loaded[0], 0x1000);
+	EXPECT_EQ(m.seen.save.dr7, 0x402);
+	g.arch.debugreg[1] = 0x5555;		/* a debugger's come first */
+	g.arch.debugreg[7] = 0x40c;
+	EXPECT_EQ(vcpu_set_guest_debug(m.v, &g), 0);
+	run();
+	EXPECT_EQ(dr_loaded[1], 0x5555);
+	EXPECT_EQ(m.seen.save.dr7, 0x40c);
+	EXPECT_EQ(vcpu_get_debugregs(m.v, &d), 0);
+	EXPECT_EQ(d.dr7, 0x402);		/* and the guest's stay what they were */
+	g.control = 0;
+	EXPECT_EQ(vcpu_set_guest_debug(m.v, &g), 0);
+	run();
+	EXPECT_EQ(dr_loaded[0], 0x1000);
+	EXPECT_EQ(m.seen.save.dr7, 0x402);
+	destroy();
+}
+
 int main(void)
 {
 	TEST(only_with_nested_paging);
@@ -491,5 +526,6 @@ int main(void)
 	TEST(nmis_do_not_nest);
 	TEST(exits_are_described);
 	TEST(the_tpr_crosses);
+	TEST(breakpoints_reach_the_processor);
 	return test_status();
 }
