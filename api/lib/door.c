@@ -236,7 +236,10 @@ static const struct door library_door = {
 
 static void library_init(void)
 {
+	static const struct host_posix_processor processor = { .kick = insn_soft_kick, .ack = insn_soft_ack };
+
 	insn_soft_init();
+	host_posix_set_processor(&processor);
 	core_set_backend(&svm_backend);
 	ioctl_set_door(&library_door);
 }
