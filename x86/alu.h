@@ -30,7 +30,8 @@ INLINE u64 alu_##name(u64 dst, u64 src, u64 *rflags, unsigned bytes) \
 }
 #define ALU_LOCK_CASE(type, text, reg) { \
 	type s_ = (type)src; \
-	__asm__ volatile(text FLAGS_OUT : "+&a"(f), "+m"(*(type *)host) : reg(s_) : "cc", "memory"); \
+	__asm__ volatile(text FLAGS_OUT \
+			 : "+&a"(f), "+m"(*(type *)host) : reg(s_) : "cc", "memory"); \
 	break; }
 #define ALU2_LOCK(name, in) \
 INLINE void alu_##name##_lock(void *host, u64 src, u64 *rflags, unsigned bytes) \
@@ -62,30 +63,39 @@ ALU2_LOCK(sub, "")
 ALU2_LOCK(xor, "")
 
 /* One operand; src is ignored.  NOT changes no flag. */
+#define ALU1_CASE(type, text, reg) { \
+	type d_ = (type)dst; \
+	__asm__(FLAGS_IN text FLAGS_OUT : "+&a"(f), "+" reg(d_) : : "cc"); \
+	dst = d_; \
+	break; }
 #define ALU1(name) \
 INLINE u64 alu_##name(u64 dst, u64 src, u64 *rflags, unsigned bytes) \
 { \
 	u32 f = flags_pack(*rflags); \
 	(void)src; \
 	switch (bytes) { \
-	case 1: { u8 d = (u8)dst; __asm__(FLAGS_IN #name "b %1" FLAGS_OUT : "+&a"(f), "+q"(d) : : "cc"); dst = d; break; } \
-	case 2: { u16 d = (u16)dst; __asm__(FLAGS_IN #name "w %1" FLAGS_OUT : "+&a"(f), "+r"(d) : : "cc"); dst = d; break; } \
-	case 4: { u32 d = (u32)dst; __asm__(FLAGS_IN #name "l %1" FLAGS_OUT : "+&a"(f), "+r"(d) : : "cc"); dst = d; break; } \
-	default: __asm__(FLAGS_IN #name "q %1" FLAGS_OUT : "+&a"(f), "+r"(dst) : : "cc"); break; \
+	case 1: ALU1_CASE(u8, #name "b %1", "q") \
+	case 2: ALU1_CASE(u16, #name "w %1", "r") \
+	case 4: ALU1_CASE(u32, #name "l %1", "r") \
+	default: ALU1_CASE(u64, #name "q %1", "r") \
 	} \
 	*rflags = flags_merge(*rflags, f); \
 	return dst; \
 }
+#define ALU1_LOCK_CASE(type, text) \
+	__asm__ volatile(FLAGS_IN "lock; " text FLAGS_OUT \
+			 : "+&a"(f), "+m"(*(type *)host) : : "cc", "memory"); \
+	break;
 #define ALU1_LOCK(name) \
 INLINE void alu_##name##_lock(void *host, u64 src, u64 *rflags, unsigned bytes) \
 { \
 	u32 f = flags_pack(*rflags); \
 	(void)src; \
 	switch (bytes) { \
-	case 1: __asm__ volatile(FLAGS_IN "lock; " #name "b %1" FLAGS_OUT : "+&a"(f), "+m"(*(u8 *)host) : : "cc", "memory"); break; \
-	case 2: __asm__ volatile(FLAGS_IN "lock; " #name "w %1" FLAGS_OUT : "+&a"(f), "+m"(*(u16 *)host) : : "cc", "memory"); break; \
-	case 4: __asm__ volatile(FLAGS_IN "lock; " #name "l %1" FLAGS_OUT : "+&a"(f), "+m"(*(u32 *)host) : : "cc", "memory"); break; \
-	default: __asm__ volatile(FLAGS_IN "lock; " #name "q %1" FLAGS_OUT : "+&a"(f), "+m"(*(u64 *)host) : : "cc", "memory"); break; \
+	case 1: ALU1_LOCK_CASE(u8, #name "b %1") \
+	case 2: ALU1_LOCK_CASE(u16, #name "w %1") \
+	case 4: ALU1_LOCK_CASE(u32, #name "l %1") \
+	default: ALU1_LOCK_CASE(u64, #name "q %1") \
 	} \
 	*rflags = flags_merge(*rflags, f); \
 }

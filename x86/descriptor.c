@@ -10,20 +10,23 @@
 #include "x86/operand.h"
 #include "x86/semantics.h"
 
-/* -- modes ------------------------------------------------------------------------------ */
+/* -- modes ---------------------------------------------------------------------------- */
 static bool segment_is_flat(const struct x86_seg *s, unsigned type_mask, unsigned type)
 {
-	return s->base == 0 && s->limit == 0xffffffff && (s->attr & X86_SEG_P) && (s->attr & X86_SEG_S) &&
-	       (s->attr & type_mask) == type;
+	return s->base == 0 && s->limit == 0xffffffff && (s->attr & X86_SEG_P) &&
+	       (s->attr & X86_SEG_S) && (s->attr & type_mask) == type;
 }
 
 void x86_segments_changed(struct x86 *x)
 {
-	x->stack_bits = x->code_bits == 64 ? 64 : (x->seg[X86_SS].attr & X86_SEG_DB) && !mode_vm86(x) ? 32 : 16;
+	x->stack_bits = x->code_bits == 64				      ? 64
+			: (x->seg[X86_SS].attr & X86_SEG_DB) && !mode_vm86(x) ? 32
+									      : 16;
 	x->flat = x->code_bits == 32 && mode_protected(x) &&
-		  segment_is_flat(&x->seg[X86_CS], 0xa, 0xa) &&	/* readable code */
-		  segment_is_flat(&x->seg[X86_SS], 0xe, 0x2) &&	/* writable data, expand-up */
-		  segment_is_flat(&x->seg[X86_DS], 0xe, 0x2) && segment_is_flat(&x->seg[X86_ES], 0xe, 0x2);
+		  segment_is_flat(&x->seg[X86_CS], 0xa, 0xa) && /* readable code */
+		  segment_is_flat(&x->seg[X86_SS], 0xe, 0x2) && /* writable data, expand-up */
+		  segment_is_flat(&x->seg[X86_DS], 0xe, 0x2) &&
+		  segment_is_flat(&x->seg[X86_ES], 0xe, 0x2);
 }
 
 static u8 code_bits_of(const struct x86 *x, const struct x86_seg *cs)
@@ -72,7 +75,7 @@ bool x86_state_is_valid(const struct x86 *x)
 	return !((x->dr6 >> 32) || (x->dr7 >> 32));
 }
 
-/* -- reading descriptors ------------------------------------------------------------------ */
+/* -- reading descriptors -------------------------------------------------------------- */
 /* Where bytes of selector's descriptor begin; false if beyond the table. */
 static bool descriptor_address(const struct x86 *x, u16 selector, unsigned bytes, u64 *address)
 {
@@ -93,7 +96,8 @@ static bool descriptor_address(const struct x86 *x, u16 selector, unsigned bytes
 	return at + bytes - 1 <= limit;
 }
 
-enum x86_result x86_descriptor_find(struct x86 *x, u16 selector, struct x86_descriptor *d, bool *found)
+enum x86_result x86_descriptor_find(struct x86 *x, u16 selector, struct x86_descriptor *d,
+				    bool *found)
 {
 	enum x86_result r;
 
@@ -144,7 +148,7 @@ enum x86_result x86_descriptor_accessed(struct x86 *x, struct x86_descriptor *d)
 	return x86_system_write(x, d->address + 5, &type, 1);
 }
 
-/* -- loading data segments ---------------------------------------------------------------- */
+/* -- loading data segments ------------------------------------------------------------ */
 void x86_segment_real(struct x86 *x, unsigned seg, u16 selector, struct x86_seg *s)
 {
 	*s = x->seg[seg];
@@ -159,8 +163,8 @@ void x86_segment_real(struct x86 *x, unsigned seg, u16 selector, struct x86_seg 
 	}
 }
 
-static enum x86_result stack_check(struct x86 *x, u16 selector, unsigned cpl, unsigned vector, unsigned ext,
-				   const struct x86_descriptor *d)
+static enum x86_result stack_check(struct x86 *x, u16 selector, unsigned cpl, unsigned vector,
+				   unsigned ext, const struct x86_descriptor *d)
 {
 	bool writable_data = !descriptor_is_system(d) && (descriptor_type(d) & 0xa) == 2;
 
@@ -171,8 +175,8 @@ static enum x86_result stack_check(struct x86 *x, u16 selector, unsigned cpl, un
 	return X86_OK;
 }
 
-static enum x86_result data_check(struct x86 *x, u16 selector, unsigned cpl, unsigned vector, unsigned ext,
-				  const struct x86_descriptor *d)
+static enum x86_result data_check(struct x86 *x, u16 selector, unsigned cpl, unsigned vector,
+				  unsigned ext, const struct x86_descriptor *d)
 {
 	bool code = descriptor_is_code(d), conforming = code && descriptor_is_conforming(d);
 	unsigned rpl = selector & 3;
@@ -185,8 +189,8 @@ static enum x86_result data_check(struct x86 *x, u16 selector, unsigned cpl, uns
 	return X86_OK;
 }
 
-enum x86_result x86_segment_check(struct x86 *x, unsigned seg, u16 selector, unsigned cpl, unsigned vector,
-				  unsigned ext, struct x86_seg *s)
+enum x86_result x86_segment_check(struct x86 *x, unsigned seg, u16 selector, unsigned cpl,
+				  unsigned vector, unsigned ext, struct x86_seg *s)
 {
 	struct x86_descriptor d;
 	enum x86_result r;
@@ -241,7 +245,7 @@ void x86_segments_demote(struct x86 *x)
 	x86_segments_changed(x);
 }
 
-/* -- stacks of inner levels ------------------------------------------------------------------ */
+/* -- stacks of inner levels ----------------------------------------------------------- */
 enum x86_result x86_stack_of_tss64(struct x86 *x, unsigned n, unsigned ext, u64 *sp)
 {
 	const struct x86_seg *tr = &x->seg[X86_TR];

@@ -13,8 +13,8 @@ typedef u64 (*alu_fn)(u64 dst, u64 src, u64 *rflags, unsigned bytes);
 enum alu_source { SOURCE_G, SOURCE_I };
 
 /* E = E op source */
-INLINE enum x86_result alu_to_e(struct x86 *x, const struct x86_insn *i, alu_fn fn, enum alu_source s,
-				enum x86_where w, unsigned bytes)
+INLINE enum x86_result alu_to_e(struct x86 *x, const struct x86_insn *i, alu_fn fn,
+				enum alu_source s, enum x86_where w, unsigned bytes)
 {
 	u64 src = s == SOURCE_G ? reg_get(x, i->reg, bytes) : i->imm, dst, f = x->rflags;
 	struct x86_place p;
@@ -31,8 +31,8 @@ INLINE enum x86_result alu_to_e(struct x86 *x, const struct x86_insn *i, alu_fn 
 }
 
 /* G = G op E */
-INLINE enum x86_result alu_to_g(struct x86 *x, const struct x86_insn *i, alu_fn fn, enum x86_where w,
-				unsigned bytes)
+INLINE enum x86_result alu_to_g(struct x86 *x, const struct x86_insn *i, alu_fn fn,
+				enum x86_where w, unsigned bytes)
 {
 	u64 src;
 	enum x86_result r = operand_get(x, i, w, bytes, &src);
@@ -86,7 +86,8 @@ static HANDLER(xor_zero)
 }
 
 /* E += G, G = E before */
-INLINE enum x86_result exec_xadd(struct x86 *x, const struct x86_insn *i, enum x86_where w, unsigned bytes)
+INLINE enum x86_result exec_xadd(struct x86 *x, const struct x86_insn *i, enum x86_where w,
+				 unsigned bytes)
 {
 	u64 dst, src = reg_get(x, i->reg, bytes), f = x->rflags, sum;
 	struct x86_place p;
@@ -108,7 +109,8 @@ INLINE enum x86_result exec_xadd(struct x86 *x, const struct x86_insn *i, enum x
 HANDLERS(xadd, exec_xadd(x, i, WHERE, BYTES))
 
 /* if E == A: E = G, else A = E; the destination is written in either case */
-INLINE enum x86_result exec_cmpxchg(struct x86 *x, const struct x86_insn *i, enum x86_where w, unsigned bytes)
+INLINE enum x86_result exec_cmpxchg(struct x86 *x, const struct x86_insn *i, enum x86_where w,
+				    unsigned bytes)
 {
 	u64 dst, acc = reg_get(x, X86_RAX, bytes), f = x->rflags;
 	struct x86_place p;
@@ -138,7 +140,9 @@ x86_exec_fn x86_bind_alu(const struct x86_insn *i)
 
 #define PICK(OP, op) \
 	case X86_OP_##OP: \
-		return i->form == X86_E_G ? op##_e_g[w][n] : i->form == X86_G_E ? op##_g_e[w][n] : op##_e_i[w][n];
+		return i->form == X86_E_G   ? op##_e_g[w][n] \
+		       : i->form == X86_G_E ? op##_g_e[w][n] \
+					    : op##_e_i[w][n];
 	switch (i->op) {
 	PICK(ADD, add)
 	PICK(OR, or)
@@ -150,7 +154,9 @@ x86_exec_fn x86_bind_alu(const struct x86_insn *i)
 	case X86_OP_XOR:
 		if (w == X86_REG && i->rm == i->reg && i->op_bytes >= 4 && i->form != X86_E_I)
 			return xor_zero;
-		return i->form == X86_E_G ? xor_e_g[w][n] : i->form == X86_G_E ? xor_g_e[w][n] : xor_e_i[w][n];
+		return i->form == X86_E_G   ? xor_e_g[w][n]
+		       : i->form == X86_G_E ? xor_g_e[w][n]
+					    : xor_e_i[w][n];
 	case X86_OP_TEST:
 		return i->form == X86_E_I ? test_e_i[w][n] : test_e_g[w][n];
 	case X86_OP_INC: return inc_e[w][n];

@@ -7,7 +7,7 @@
 #include "x86/operand.h"
 #include "x86/semantics.h"
 
-/* -- BT BTS BTR BTC ----------------------------------------------------------------------- */
+/* -- BT BTS BTR BTC ------------------------------------------------------------------- */
 typedef u64 (*bit_fn)(u64 dst, u64 bit, u64 *rflags, unsigned bytes);
 
 #define BIT_CASE(type, text) { \
@@ -37,9 +37,14 @@ INLINE enum x86_result bit_in_string(struct x86 *x, const struct x86_insn *i, bi
 				     unsigned bytes)
 {
 	s64 offset = sign_extend(reg_get(x, i->reg, bytes), bytes);
-	u64 step = (u64)(offset >> (bytes == 2 ? 4 : bytes == 4 ? 5 : 6)) * bytes, f = x->rflags, a, v;
+	u64 step = (u64)(offset >> (bytes == 2	 ? 4
+				    : bytes == 4 ? 5
+						 : 6)) *
+		   bytes,
+	    f = x->rflags, a, v;
 	u64 ea = (x86_effective_address(x, i) + step) & size_mask(i->ad_bytes);
-	enum x86_result r = x86_linear(x, i->seg, ea, bytes, write ? X86_READ | X86_WRITE : X86_READ, &a);
+	enum x86_result r =
+		x86_linear(x, i->seg, ea, bytes, write ? X86_READ | X86_WRITE : X86_READ, &a);
 
 	if (r)
 		return r;
@@ -64,8 +69,8 @@ INLINE enum x86_result bit_in_string(struct x86 *x, const struct x86_insn *i, bi
 	return r;
 }
 
-INLINE enum x86_result bit_op(struct x86 *x, const struct x86_insn *i, bit_fn fn, bool write, bool immediate,
-			      enum x86_where w, unsigned bytes)
+INLINE enum x86_result bit_op(struct x86 *x, const struct x86_insn *i, bit_fn fn, bool write,
+			      bool immediate, enum x86_where w, unsigned bytes)
 {
 	struct x86_place p;
 	u64 v, f = x->rflags, bit;
@@ -92,11 +97,12 @@ BIT_HANDLERS(bts, true)
 BIT_HANDLERS(btr, true)
 BIT_HANDLERS(btc, true)
 
-/* -- G = f(E), with flags ------------------------------------------------------------------- */
+/* -- G = f(E), with flags ------------------------------------------------------------- */
 /* The whole register goes in and comes out: what a 32-bit form does above is silicon's choice. */
 #define UNARY_ASM(text) __asm__(FLAGS_IN text FLAGS_OUT : "+&a"(f), "+r"(d) : "r"(v) : "cc"); break;
 #define UNARY(name, insn, insn16) \
-INLINE enum x86_result exec_##name(struct x86 *x, const struct x86_insn *i, enum x86_where w, unsigned bytes) \
+INLINE enum x86_result exec_##name(struct x86 *x, const struct x86_insn *i, \
+				   enum x86_where w, unsigned bytes) \
 { \
 	u32 f = flags_pack(x->rflags); \
 	u64 v, d = x->gpr[i->reg]; \
@@ -122,7 +128,7 @@ UNARY(popcnt, "popcnt", "popcntw %w2, %w1")
 UNARY(adcx, "adcx", "ud2")
 UNARY(adox, "adox", "ud2")
 
-/* -- BMI: destination, two sources ------------------------------------------------------------ */
+/* -- BMI: destination, two sources ---------------------------------------------------- */
 /* AT&T order: insn s2, s1, dst.  ANDN, PDEP, PEXT: s2 = E, s1 = V; BEXTR, BZHI: s2 = V, s1 = E */
 #define BMI3(name) \
 INLINE u64 bmi_##name(u64 s1, u64 s2, u64 *rflags, unsigned bytes) \
@@ -130,9 +136,11 @@ INLINE u64 bmi_##name(u64 s1, u64 s2, u64 *rflags, unsigned bytes) \
 	u32 f = flags_pack(*rflags); \
 	u64 d; \
 	if (bytes == 8) \
-		__asm__(FLAGS_IN #name "q %3, %2, %1" FLAGS_OUT : "+&a"(f), "=&r"(d) : "r"(s1), "r"(s2) : "cc"); \
+		__asm__(FLAGS_IN #name "q %3, %2, %1" FLAGS_OUT \
+			: "+&a"(f), "=&r"(d) : "r"(s1), "r"(s2) : "cc"); \
 	else \
-		__asm__(FLAGS_IN #name "l %k3, %k2, %k1" FLAGS_OUT : "+&a"(f), "=&r"(d) : "r"(s1), "r"(s2) : "cc"); \
+		__asm__(FLAGS_IN #name "l %k3, %k2, %k1" FLAGS_OUT \
+			: "+&a"(f), "=&r"(d) : "r"(s1), "r"(s2) : "cc"); \
 	*rflags = flags_merge(*rflags, f); \
 	return d; \
 }
@@ -147,9 +155,11 @@ INLINE u64 bmi_##name(u64 s, u64 *rflags, unsigned bytes) \
 	u32 f = flags_pack(*rflags); \
 	u64 d; \
 	if (bytes == 8) \
-		__asm__(FLAGS_IN #name "q %2, %1" FLAGS_OUT : "+&a"(f), "=&r"(d) : "r"(s) : "cc"); \
+		__asm__(FLAGS_IN #name "q %2, %1" FLAGS_OUT \
+			: "+&a"(f), "=&r"(d) : "r"(s) : "cc"); \
 	else \
-		__asm__(FLAGS_IN #name "l %k2, %k1" FLAGS_OUT : "+&a"(f), "=&r"(d) : "r"(s) : "cc"); \
+		__asm__(FLAGS_IN #name "l %k2, %k1" FLAGS_OUT \
+			: "+&a"(f), "=&r"(d) : "r"(s) : "cc"); \
 	*rflags = flags_merge(*rflags, f); \
 	return d; \
 }
@@ -157,7 +167,8 @@ BMI2(blsr)
 BMI2(blsi)
 BMI2(blsmsk)
 
-INLINE enum x86_result bmi(struct x86 *x, const struct x86_insn *i, enum x86_where w, unsigned bytes)
+INLINE enum x86_result bmi(struct x86 *x, const struct x86_insn *i, enum x86_where w,
+			   unsigned bytes)
 {
 	unsigned dst = i->form == X86_V_E ? i->vvvv & 15u : i->reg;
 	u64 e, v = x->gpr[i->vvvv & 15], f = x->rflags;
@@ -181,8 +192,9 @@ INLINE enum x86_result bmi(struct x86 *x, const struct x86_insn *i, enum x86_whe
 }
 HANDLERS(bmi_any, bmi(x, i, WHERE, BYTES))
 
-/* -- CRC32: of one E (of src_bytes) into G ------------------------------------------------------ */
-INLINE enum x86_result crc32(struct x86 *x, const struct x86_insn *i, enum x86_where w, unsigned bytes)
+/* -- CRC32: of one E (of src_bytes) into G -------------------------------------------- */
+INLINE enum x86_result crc32(struct x86 *x, const struct x86_insn *i, enum x86_where w,
+			     unsigned bytes)
 {
 	u64 v, d = (u32)x->gpr[i->reg];
 	enum x86_result r = operand_get(x, i, w, bytes, &v);
@@ -200,7 +212,7 @@ INLINE enum x86_result crc32(struct x86 *x, const struct x86_insn *i, enum x86_w
 }
 HANDLERS(crc32_any, crc32(x, i, WHERE, BYTES))
 
-/* -- random numbers: the host's ------------------------------------------------------------- */
+/* -- random numbers: the host's ------------------------------------------------------- */
 static HANDLER(exec_rdrand)
 {
 	u64 v;

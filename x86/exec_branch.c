@@ -38,8 +38,9 @@ static enum x86_result jump_any(struct x86 *x, const struct x86_insn *i, u64 tar
 	return r;
 }
 
-/* -- Jcc -------------------------------------------------------------------------------- */
-#define EACH_CC(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14) M(15)
+/* -- Jcc ------------------------------------------------------------------------------ */
+#define EACH_CC(M) \
+	M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14) M(15)
 #define JCC(cc) \
 	static HANDLER(jcc_##cc) \
 	{ \
@@ -51,14 +52,16 @@ static const x86_exec_fn jcc_64[16] = { EACH_CC(JCC_ROW) };
 
 static HANDLER(jcc_any)
 {
-	return flags_condition(x->rflags, i->opcode & 15) ? jump_any(x, i, x->next_rip + i->imm) : X86_OK;
+	return flags_condition(x->rflags, i->opcode & 15) ? jump_any(x, i, x->next_rip + i->imm)
+							  : X86_OK;
 }
 
-/* -- JMP -------------------------------------------------------------------------------- */
+/* -- JMP ------------------------------------------------------------------------------ */
 static HANDLER(jmp_64) { return jump_64(x, x->next_rip + i->imm); }
 static HANDLER(jmp_any) { return jump_any(x, i, x->next_rip + i->imm); }
 
-INLINE enum x86_result jmp_operand(struct x86 *x, const struct x86_insn *i, enum x86_where w, unsigned bytes)
+INLINE enum x86_result jmp_operand(struct x86 *x, const struct x86_insn *i, enum x86_where w,
+				   unsigned bytes)
 {
 	u64 v;
 	enum x86_result r = operand_get(x, i, w, bytes, &v);
@@ -69,7 +72,7 @@ INLINE enum x86_result jmp_operand(struct x86 *x, const struct x86_insn *i, enum
 }
 HANDLERS(jmp_e, jmp_operand(x, i, WHERE, BYTES))
 
-/* -- CALL ------------------------------------------------------------------------------- */
+/* -- CALL ----------------------------------------------------------------------------- */
 INLINE enum x86_result call_64(struct x86 *x, u64 target)
 {
 	u64 back = x->next_rip, a = x->gpr[X86_RSP] - 8;
@@ -101,7 +104,8 @@ static enum x86_result call_any(struct x86 *x, const struct x86_insn *i, u64 tar
 static HANDLER(call_j_64) { return call_64(x, x->next_rip + i->imm); }
 static HANDLER(call_j_any) { return call_any(x, i, x->next_rip + i->imm); }
 
-INLINE enum x86_result call_operand(struct x86 *x, const struct x86_insn *i, enum x86_where w, unsigned bytes)
+INLINE enum x86_result call_operand(struct x86 *x, const struct x86_insn *i, enum x86_where w,
+				    unsigned bytes)
 {
 	u64 v;
 	enum x86_result r = operand_get(x, i, w, bytes, &v);
@@ -112,7 +116,7 @@ INLINE enum x86_result call_operand(struct x86 *x, const struct x86_insn *i, enu
 }
 HANDLERS(call_e, call_operand(x, i, WHERE, BYTES))
 
-/* -- RET -------------------------------------------------------------------------------- */
+/* -- RET ------------------------------------------------------------------------------ */
 static HANDLER(ret_64)
 {
 	u64 a = x->gpr[X86_RSP], v;
@@ -144,7 +148,7 @@ static HANDLER(ret_any)
 	return X86_OK;
 }
 
-/* -- LOOP, JRCXZ ------------------------------------------------------------------------ */
+/* -- LOOP, JRCXZ ---------------------------------------------------------------------- */
 static HANDLER(exec_loop)
 {
 	u64 count = (x->gpr[X86_RCX] - 1) & size_mask(i->ad_bytes);
@@ -159,7 +163,8 @@ static HANDLER(exec_loop)
 
 static HANDLER(exec_jrcxz)
 {
-	return x->gpr[X86_RCX] & size_mask(i->ad_bytes) ? X86_OK : jump_any(x, i, x->next_rip + i->imm);
+	return x->gpr[X86_RCX] & size_mask(i->ad_bytes) ? X86_OK
+							: jump_any(x, i, x->next_rip + i->imm);
 }
 
 x86_exec_fn x86_bind_branch(const struct x86_insn *i)

@@ -49,7 +49,7 @@ enum x86_result x86_write_cr3(struct x86 *x, u64 value)
 	if (mode_long(x) && x->phys_bits && value >> x->phys_bits)
 		return raise_gp(x);
 	x->cr3 = value;
-	x->bus->flush(x, X86_FLUSH_LOCAL, 0);	/* bit 63 need not be honoured: TLBs know one PCID */
+	x->bus->flush(x, X86_FLUSH_LOCAL, 0);	/* bit 63 is a hint that may be ignored */
 	return X86_OK;
 }
 
@@ -109,7 +109,7 @@ enum x86_result x86_write_xcr0(struct x86 *x, u64 value)
 	return X86_OK;
 }
 
-/* -- MOV CRn ------------------------------------------------------------------------------ */
+/* -- MOV CRn -------------------------------------------------------------------------- */
 static bool control_register_exists(unsigned n)
 {
 	return n == 0 || n == 2 || n == 3 || n == 4 || n == 8;
@@ -166,14 +166,15 @@ static HANDLER(mov_c_r)
 	}
 }
 
-/* -- MOV DRn -------------------------------------------------------------------------------- */
+/* -- MOV DRn -------------------------------------------------------------------------- */
 #define DR6_ONES	0xffff0ff0ull
 #define DR7_ONES	0x400ull
 #define DR7_GD		BIT_U64(13)
 #define DR6_BD		BIT_U64(13)
 
 /* The register's number, DR4 and DR5 resolved; -1 if an exception is to be raised instead. */
-static enum x86_result debug_register(struct x86 *x, const struct x86_insn *i, enum x86_hook what, unsigned *n)
+static enum x86_result debug_register(struct x86 *x, const struct x86_insn *i, enum x86_hook what,
+				      unsigned *n)
 {
 	enum x86_result r;
 
@@ -227,7 +228,7 @@ static HANDLER(mov_d_r)
 	return X86_OK;
 }
 
-/* -- CLTS LMSW SMSW ---------------------------------------------------------------------------- */
+/* -- CLTS LMSW SMSW ------------------------------------------------------------------- */
 static HANDLER(exec_clts)
 {
 	enum x86_result r;
@@ -270,7 +271,7 @@ static HANDLER(exec_smsw)
 	return X86_OK;
 }
 
-/* -- XCR0 and PKRU -------------------------------------------------------------------------------- */
+/* -- XCR0 and PKRU -------------------------------------------------------------------- */
 static HANDLER(exec_xgetbv)
 {
 	u32 n = (u32)x->gpr[X86_RCX];

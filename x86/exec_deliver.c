@@ -12,13 +12,19 @@
 #include "x86/semantics.h"
 
 /* Types of IDT gates. */
-enum { GATE_TASK = 5, GATE_INTERRUPT_16 = 6, GATE_TRAP_16 = 7, GATE_INTERRUPT = 14, GATE_TRAP = 15 };
+enum {
+	GATE_TASK = 5,
+	GATE_INTERRUPT_16 = 6,
+	GATE_TRAP_16 = 7,
+	GATE_INTERRUPT = 14,
+	GATE_TRAP = 15
+};
 
 /* Raised by an instruction, which needs the gate's permission. */
 static bool event_is_software(const struct x86_event *e)
 {
-	return e->type == X86_EVENT_SOFT ||
-	       (e->type == X86_EVENT_EXCEPTION && !e->icebp && (e->vector == X86_BP || e->vector == X86_OF));
+	return e->type == X86_EVENT_SOFT || (e->type == X86_EVENT_EXCEPTION && !e->icebp &&
+					     (e->vector == X86_BP || e->vector == X86_OF));
 }
 
 /* Faults are delivered with RF set in the image, so that breakpoints do not hit again. */
@@ -34,9 +40,10 @@ static void rip_set(struct x86 *x, u64 rip)
 	x->rip = x->next_rip = rip;
 }
 
-/* -- IVT -------------------------------------------------------------------------------- */
+/* -- IVT ------------------------------------------------------------------------------ */
 /* Real mode; virtual-8086 code reaches its own table with VME. */
-static enum x86_result deliver_real(struct x86 *x, const struct x86_event *e, u64 table, u64 image, u64 clear)
+static enum x86_result deliver_real(struct x86 *x, const struct x86_event *e, u64 table, u64 image,
+				    u64 clear)
 {
 	struct x86_stack s;
 	struct x86_seg cs;
@@ -64,10 +71,10 @@ static enum x86_result deliver_real(struct x86 *x, const struct x86_event *e, u6
 	return X86_OK;
 }
 
-/* -- gates ------------------------------------------------------------------------------ */
+/* -- gates ---------------------------------------------------------------------------- */
 /* The handler's code segment: what may be interrupted into.  *level is its CPL. */
-static enum x86_result handler_segment(struct x86 *x, u16 selector, unsigned ext, struct x86_seg *cs,
-				       unsigned *level)
+static enum x86_result handler_segment(struct x86 *x, u16 selector, unsigned ext,
+				       struct x86_seg *cs, unsigned *level)
 {
 	struct x86_descriptor d;
 	enum x86_result r;
@@ -99,8 +106,8 @@ static void flags_enter(struct x86 *x, bool interrupt_gate)
 			      (interrupt_gate ? X86_FLAG_IF : 0));
 }
 
-static enum x86_result push_frame(struct x86 *x, struct x86_stack *s, const u64 *words, unsigned count,
-				  unsigned bytes)
+static enum x86_result push_frame(struct x86 *x, struct x86_stack *s, const u64 *words,
+				  unsigned count, unsigned bytes)
 {
 	for (unsigned n = 0; n < count; n++) {
 		enum x86_result r = x86_stack_push(x, s, words[n], bytes);
@@ -162,7 +169,8 @@ static enum x86_result deliver_long(struct x86 *x, const struct x86_event *e)
 		return r;
 
 	if (level < x->cpl)
-		x->seg[X86_SS] = (struct x86_seg){ .selector = (u16)level, .attr = (u16)(level << 5) };
+		x->seg[X86_SS] =
+			(struct x86_seg){.selector = (u16)level, .attr = (u16)(level << 5)};
 	x->gpr[X86_RSP] = s.sp;
 	flags_enter(x, descriptor_type(&gate) == GATE_INTERRUPT);
 	x86_code_changed(x, &cs, level);
@@ -213,7 +221,8 @@ static enum x86_result deliver_gate(struct x86 *x, const struct x86_event *e,
 	if (level < x->cpl)
 		x->seg[X86_SS] = s.ss;
 	if (vm86)
-		x->seg[X86_GS] = x->seg[X86_FS] = x->seg[X86_DS] = x->seg[X86_ES] = (struct x86_seg){ 0 };
+		x->seg[X86_GS] = x->seg[X86_FS] = x->seg[X86_DS] = x->seg[X86_ES] =
+			(struct x86_seg){0};
 	flags_enter(x, !(descriptor_type(gate) & 1));
 	x86_code_changed(x, &cs, level);
 	x86_stack_close(x, &s);
@@ -242,7 +251,8 @@ static enum x86_result deliver_protected(struct x86 *x, const struct x86_event *
 	if (!descriptor_is_present(&gate))
 		return x86_raise_error(x, X86_NP, error);
 	if (type == GATE_TASK)
-		return x86_task_switch(x, NULL, X86_TASK_GATE, gate_selector(&gate), e, e->return_rip);
+		return x86_task_switch(x, NULL, X86_TASK_GATE, gate_selector(&gate), e,
+				       e->return_rip);
 	return deliver_gate(x, e, &gate, ext);
 }
 
@@ -256,7 +266,8 @@ enum x86_result x86_deliver(struct x86 *x, const struct x86_event *event)
 		e.has_error = false;
 	x->delivering = e;
 	if (mode_real(x))
-		r = deliver_real(x, &e, x->idtr.base, x->rflags, X86_FLAG_IF | X86_FLAG_TF | X86_FLAG_AC | X86_FLAG_RF);
+		r = deliver_real(x, &e, x->idtr.base, x->rflags,
+				 X86_FLAG_IF | X86_FLAG_TF | X86_FLAG_AC | X86_FLAG_RF);
 	else
 		r = mode_long(x) ? deliver_long(x, &e) : deliver_protected(x, &e);
 	if (!r)
@@ -264,7 +275,7 @@ enum x86_result x86_deliver(struct x86 *x, const struct x86_event *event)
 	return r;
 }
 
-/* -- software interrupts ------------------------------------------------------------------ */
+/* -- software interrupts -------------------------------------------------------------- */
 /* With VME, does the TSS say that virtual-8086 code handles vector itself? */
 static enum x86_result vme_redirects(struct x86 *x, unsigned vector, bool *redirect)
 {
@@ -286,7 +297,10 @@ static enum x86_result vme_redirects(struct x86 *x, unsigned vector, bool *redir
 
 enum x86_result x86_interrupt_software(struct x86 *x, const struct x86_insn *i, unsigned vector)
 {
-	struct x86_event e = { .valid = true, .vector = (u8)vector, .type = X86_EVENT_SOFT, .return_rip = x->next_rip };
+	struct x86_event e = {.valid = true,
+			      .vector = (u8)vector,
+			      .type = X86_EVENT_SOFT,
+			      .return_rip = x->next_rip};
 	bool redirect = false;
 	enum x86_result r = X86_OK;
 
@@ -304,7 +318,8 @@ enum x86_result x86_interrupt_software(struct x86 *x, const struct x86_insn *i, 
 		u64 image = x->rflags, interrupt = X86_FLAG_IF;
 
 		if (iopl(x) < 3) {
-			image = (image & ~X86_FLAG_IF) | X86_FLAG_IOPL | (image & X86_FLAG_VIF ? X86_FLAG_IF : 0);
+			image = (image & ~X86_FLAG_IF) | X86_FLAG_IOPL |
+				(image & X86_FLAG_VIF ? X86_FLAG_IF : 0);
 			interrupt = X86_FLAG_VIF;
 		}
 		return deliver_real(x, &e, 0, image, interrupt | X86_FLAG_TF);
@@ -312,7 +327,7 @@ enum x86_result x86_interrupt_software(struct x86 *x, const struct x86_insn *i, 
 	return x86_deliver(x, &e);
 }
 
-/* -- what to deliver ------------------------------------------------------------------------ */
+/* -- what to deliver ------------------------------------------------------------------ */
 void x86_fault_event(const struct x86 *x, struct x86_event *event)
 {
 	*event = (struct x86_event){
@@ -324,7 +339,7 @@ void x86_fault_event(const struct x86 *x, struct x86_event *event)
 
 static bool is_contributory(unsigned vector)
 {
-	return vector == X86_DE || (vector >= X86_TS && vector <= X86_GP) || vector == 21;	/* #CP */
+	return vector == X86_DE || (vector >= X86_TS && vector <= X86_GP);
 }
 
 unsigned x86_combine(unsigned first, unsigned second)

@@ -29,8 +29,8 @@ static enum x86_result selector_fault(struct x86 *x, unsigned vector, u16 select
 }
 
 /* A code descriptor that is about to run at level: present, and not both L and D. */
-static enum x86_result code_finish(struct x86 *x, struct x86_descriptor *d, u16 selector, unsigned level,
-				   struct x86_seg *cs)
+static enum x86_result code_finish(struct x86 *x, struct x86_descriptor *d, u16 selector,
+				   unsigned level, struct x86_seg *cs)
 {
 	enum x86_result r;
 
@@ -49,8 +49,9 @@ static void code_enter(struct x86 *x, const struct x86_seg *cs, unsigned cpl, u6
 	x->next_rip = rip;
 }
 
-/* -- real and virtual-8086 mode ------------------------------------------------------------- */
-static enum x86_result far_real(struct x86 *x, const struct x86_insn *i, bool call, u16 selector, u64 rip)
+/* -- real and virtual-8086 mode ------------------------------------------------------- */
+static enum x86_result far_real(struct x86 *x, const struct x86_insn *i, bool call, u16 selector,
+				u64 rip)
 {
 	struct x86_stack s;
 	struct x86_seg cs;
@@ -72,7 +73,7 @@ static enum x86_result far_real(struct x86 *x, const struct x86_insn *i, bool ca
 	return X86_OK;
 }
 
-/* -- through a call gate ----------------------------------------------------------------------- */
+/* -- through a call gate -------------------------------------------------------------- */
 /* To an inner level: a new stack, the old one's pointer and parameters on it. */
 static enum x86_result gate_inner(struct x86 *x, const struct x86_descriptor *gate, unsigned level,
 				  const struct x86_seg *cs, u64 rip, unsigned bytes)
@@ -109,7 +110,8 @@ static enum x86_result gate_inner(struct x86 *x, const struct x86_descriptor *ga
 	return X86_OK;
 }
 
-static enum x86_result far_gate(struct x86 *x, bool call, u16 selector, const struct x86_descriptor *gate)
+static enum x86_result far_gate(struct x86 *x, bool call, u16 selector,
+				const struct x86_descriptor *gate)
 {
 	unsigned bytes = mode_long(x) ? 8 : descriptor_type(gate) == GATE_CALL ? 4 : 2, level, dpl;
 	u64 rip = gate_offset(gate);
@@ -160,9 +162,9 @@ static enum x86_result far_gate(struct x86 *x, bool call, u16 selector, const st
 	return X86_OK;
 }
 
-/* -- JMP and CALL ------------------------------------------------------------------------------- */
-static enum x86_result far_code(struct x86 *x, const struct x86_insn *i, bool call, u16 selector, u64 rip,
-				struct x86_descriptor *d)
+/* -- JMP and CALL --------------------------------------------------------------------- */
+static enum x86_result far_code(struct x86 *x, const struct x86_insn *i, bool call, u16 selector,
+				u64 rip, struct x86_descriptor *d)
 {
 	struct x86_stack s;
 	struct x86_seg cs;
@@ -219,7 +221,8 @@ static enum x86_result far_transfer(struct x86 *x, const struct x86_insn *i, u16
 		return selector_fault(x, X86_NP, selector);
 	if (type == GATE_TASK)
 		selector = gate_selector(&d);
-	return x86_task_switch(x, i, call ? X86_TASK_CALL : X86_TASK_JMP, selector, NULL, x->next_rip);
+	return x86_task_switch(x, i, call ? X86_TASK_CALL : X86_TASK_JMP, selector, NULL,
+			       x->next_rip);
 }
 
 static HANDLER(exec_far)
@@ -237,7 +240,7 @@ static HANDLER(exec_far)
 	return r ? r : far_transfer(x, i, selector, offset);
 }
 
-/* -- returns -------------------------------------------------------------------------------------- */
+/* -- returns -------------------------------------------------------------------------- */
 /* The code segment that RET or IRET returns to, at the level that its selector says. */
 static enum x86_result return_segment(struct x86 *x, u16 selector, u64 rip, struct x86_seg *cs)
 {
@@ -258,8 +261,8 @@ static enum x86_result return_segment(struct x86 *x, u16 selector, u64 rip, stru
 }
 
 /* SS to return to: null is fine for 64-bit code of levels 0 to 2. */
-static enum x86_result return_stack(struct x86 *x, u16 selector, const struct x86_seg *cs, unsigned level,
-				    struct x86_seg *ss)
+static enum x86_result return_stack(struct x86 *x, u16 selector, const struct x86_seg *cs,
+				    unsigned level, struct x86_seg *ss)
 {
 	if (!(selector & 0xfffc)) {
 		if (!segment_is_64(x, cs) || level == 3 || (selector & 3u) != level)
@@ -271,7 +274,8 @@ static enum x86_result return_stack(struct x86 *x, u16 selector, const struct x8
 }
 
 /* CS, SS and SP in force; SP as wide as the new stack is. */
-static void return_enter(struct x86 *x, const struct x86_seg *cs, const struct x86_seg *ss, u64 rsp, u64 rip)
+static void return_enter(struct x86 *x, const struct x86_seg *cs, const struct x86_seg *ss, u64 rsp,
+			 u64 rip)
 {
 	unsigned level = cs->selector & 3;
 	bool outer = level > x->cpl;
@@ -326,11 +330,12 @@ static HANDLER(exec_retf)
 	return X86_OK;
 }
 
-/* -- IRET --------------------------------------------------------------------------------------------- */
+/* -- IRET ----------------------------------------------------------------------------- */
 /* Bits that IRET may change at the current privilege, before it changes. */
 static u64 iret_mask(const struct x86 *x, unsigned bytes)
 {
-	u64 mask = X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_DF | X86_FLAG_NT | X86_FLAG_RF | X86_FLAG_AC | X86_FLAG_ID;
+	u64 mask = X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_DF | X86_FLAG_NT | X86_FLAG_RF |
+		   X86_FLAG_AC | X86_FLAG_ID;
 
 	if (x->cpl <= iopl(x))
 		mask |= X86_FLAG_IF;
@@ -373,7 +378,8 @@ static enum x86_result iret_real(struct x86 *x, const struct x86_insn *i)
 }
 
 /* Back to virtual-8086 mode: the rest of the frame is ESP SS ES DS FS GS. */
-static enum x86_result iret_vm86(struct x86 *x, struct x86_stack *s, u64 rip, u64 selector, u64 flags)
+static enum x86_result iret_vm86(struct x86 *x, struct x86_stack *s, u64 rip, u64 selector,
+				 u64 flags)
 {
 	static const u8 order[] = { X86_SS, X86_ES, X86_DS, X86_FS, X86_GS };
 	struct x86_seg cs;
@@ -468,7 +474,7 @@ static HANDLER(exec_iret)
 	return r;
 }
 
-/* -- INT and BOUND ------------------------------------------------------------------------------------ */
+/* -- INT and BOUND -------------------------------------------------------------------- */
 static HANDLER(exec_int) { return x86_interrupt_software(x, i, (u8)i->imm); }
 
 /* INT3, INTO: exceptions, which the caller may intercept and delivers as traps. */

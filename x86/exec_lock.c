@@ -25,7 +25,8 @@ static enum x86_result locked_begin(struct x86 *x, const struct x86_insn *i, u64
 	enum x86_result r;
 
 	*l = (struct locked){ .bytes = bytes, .access = X86_READ | X86_WRITE | user_access(x) };
-	r = x86_linear(x, i->seg, ea & size_mask(i->ad_bytes), bytes, X86_READ | X86_WRITE, &l->linear);
+	r = x86_linear(x, i->seg, ea & size_mask(i->ad_bytes), bytes, X86_READ | X86_WRITE,
+		       &l->linear);
 	if (r)
 		return r;
 	e = &x->tlb->write[(l->linear >> PAGE_BITS) % X86_TLB_ENTRIES];
@@ -63,8 +64,8 @@ static enum x86_result locked_write(struct x86 *x, const struct locked *l, const
 typedef u64 (*alu_fn)(u64 dst, u64 src, u64 *rflags, unsigned bytes);
 typedef void (*alu_lock_fn)(void *host, u64 src, u64 *rflags, unsigned bytes);
 
-INLINE enum x86_result alu_locked(struct x86 *x, const struct x86_insn *i, alu_fn fn, alu_lock_fn lock_fn,
-				  unsigned bytes)
+INLINE enum x86_result alu_locked(struct x86 *x, const struct x86_insn *i, alu_fn fn,
+				  alu_lock_fn lock_fn, unsigned bytes)
 {
 	u64 src = i->form == X86_E_G ? reg_get(x, i->reg, bytes) : i->imm, f = x->rflags, v = 0;
 	struct locked l;
@@ -102,7 +103,7 @@ LOCKED(dec)
 LOCKED(neg)
 LOCKED(not)
 
-/* -- XCHG, XADD, CMPXCHG ---------------------------------------------------------------- */
+/* -- XCHG, XADD, CMPXCHG -------------------------------------------------------------- */
 #define SWAP_CASE(type, suffix, reg) { \
 	type v_ = (type)v; \
 	__asm__ volatile("xchg" suffix " %0, %1" : "+" reg(v_), "+m"(*(type *)host) : : "memory"); \
@@ -207,7 +208,8 @@ HANDLERS_BY_SIZE(xadd_lock, exec_xadd_locked(x, i, BYTES))
 
 INLINE enum x86_result exec_cmpxchg_locked(struct x86 *x, const struct x86_insn *i, unsigned bytes)
 {
-	u64 acc = reg_get(x, X86_RAX, bytes), v = reg_get(x, i->reg, bytes), old = acc, f = x->rflags;
+	u64 acc = reg_get(x, X86_RAX, bytes), v = reg_get(x, i->reg, bytes), old = acc,
+	    f = x->rflags;
 	struct locked l;
 	enum x86_result r = locked_begin(x, i, 0, bytes, &l);
 
@@ -232,7 +234,7 @@ INLINE enum x86_result exec_cmpxchg_locked(struct x86 *x, const struct x86_insn 
 }
 HANDLERS_BY_SIZE(cmpxchg_lock, exec_cmpxchg_locked(x, i, BYTES))
 
-/* -- CMPXCHG8B, CMPXCHG16B -------------------------------------------------------------- */
+/* -- CMPXCHG8B, CMPXCHG16B ------------------------------------------------------------ */
 static HANDLER(exec_cmpxchg8b)
 {
 	u64 acc = (u32)x->gpr[X86_RDX] * BIT_U64(32) | (u32)x->gpr[X86_RAX], old = acc;
@@ -280,8 +282,10 @@ static HANDLER(exec_cmpxchg16b)
 		return r;
 	if (LIKELY(l.host)) {
 		__asm__ volatile("lock; cmpxchg16b %0; sete %3"
-				 : "+m"(*(unsigned __int128 *)l.host), "+a"(old[0]), "+d"(old[1]), "=r"(equal)
-				 : "b"(v[0]), "c"(v[1]) : "memory", "cc");
+				 : "+m"(*(unsigned __int128 *)l.host), "+a"(old[0]), "+d"(old[1]),
+				   "=r"(equal)
+				 : "b"(v[0]), "c"(v[1])
+				 : "memory", "cc");
 	} else {
 		r = locked_read(x, &l, old);
 		equal = old[0] == x->gpr[X86_RAX] && old[1] == x->gpr[X86_RDX];
@@ -301,7 +305,7 @@ static HANDLER(exec_cmpxchg16b)
 	return X86_OK;
 }
 
-/* -- BTS, BTR, BTC: with a register bit offset the operand may be far away --------------- */
+/* -- BTS, BTR, BTC: with a register bit offset the operand may be far away ------------ */
 #define BIT_CASE(type, suffix) \
 	__asm__ volatile(FLAGS_IN "lock; " suffix " %2, %1" FLAGS_OUT \
 			 : "+&a"(f), "+m"(*(type *)host) : "r"((type)bit) : "memory", "cc"); \
@@ -331,7 +335,10 @@ INLINE enum x86_result bit_locked(struct x86 *x, const struct x86_insn *i, alu_l
 	if (i->form == X86_E_G) {
 		s64 offset = sign_extend(reg_get(x, i->reg, bytes), bytes);
 
-		displacement = (u64)((offset >> (bytes == 2 ? 4 : bytes == 4 ? 5 : 6)) * (s64)bytes);
+		displacement = (u64)((offset >> (bytes == 2   ? 4
+						 : bytes == 4 ? 5
+							      : 6)) *
+				     (s64)bytes);
 		bit = (u64)offset;
 	}
 	bit &= bits - 1;

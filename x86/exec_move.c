@@ -4,11 +4,12 @@
  */
 #include "x86/semantics.h"
 
-/* -- MOV -------------------------------------------------------------------------------- */
+/* -- MOV ------------------------------------------------------------------------------ */
 HANDLERS(mov_e_g, operand_set(x, i, WHERE, BYTES, reg_get(x, i->reg, BYTES)))
 HANDLERS(mov_e_i, operand_set(x, i, WHERE, BYTES, i->imm))
 
-INLINE enum x86_result mov_to_g(struct x86 *x, const struct x86_insn *i, enum x86_where w, unsigned bytes)
+INLINE enum x86_result mov_to_g(struct x86 *x, const struct x86_insn *i, enum x86_where w,
+				unsigned bytes)
 {
 	u64 v;
 	enum x86_result r = operand_get(x, i, w, bytes, &v);
@@ -53,9 +54,9 @@ static HANDLER(mov_moffs_a)
 	}
 }
 
-/* -- MOVZX, MOVSX, MOVSXD: source size from, destination size to ------------------------- */
-INLINE enum x86_result extend(struct x86 *x, const struct x86_insn *i, enum x86_where w, unsigned from,
-			      unsigned to, bool is_signed)
+/* -- MOVZX, MOVSX, MOVSXD: source size from, destination size to ---------------------- */
+INLINE enum x86_result extend(struct x86 *x, const struct x86_insn *i, enum x86_where w,
+			      unsigned from, unsigned to, bool is_signed)
 {
 	u64 v;
 	enum x86_result r = operand_get(x, i, w, from, &v);
@@ -71,7 +72,7 @@ HANDLERS(movsx_1, extend(x, i, WHERE, 1, BYTES, true))
 HANDLERS(movsx_2, extend(x, i, WHERE, 2, BYTES, true))
 HANDLERS(movsx_4, extend(x, i, WHERE, 4, BYTES, true))
 
-/* -- LEA -------------------------------------------------------------------------------- */
+/* -- LEA ------------------------------------------------------------------------------ */
 static HANDLER(lea_64) { x->gpr[i->reg] = address64(x, i); return X86_OK; }
 static HANDLER(lea_32) { x->gpr[i->reg] = (u32)address64(x, i); return X86_OK; }
 static HANDLER(lea_any)
@@ -80,7 +81,7 @@ static HANDLER(lea_any)
 	return X86_OK;
 }
 
-/* -- CMOVcc: the source is read in any case; a 32-bit destination is cleared above -------- */
+/* -- CMOVcc: the source is read in any case; a 32-bit destination is cleared above ---- */
 INLINE enum x86_result cmov(struct x86 *x, const struct x86_insn *i, unsigned cc, enum x86_where w,
 			    unsigned bytes)
 {
@@ -95,7 +96,8 @@ INLINE enum x86_result cmov(struct x86 *x, const struct x86_insn *i, unsigned cc
 	return X86_OK;
 }
 
-#define EACH_CC(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14) M(15)
+#define EACH_CC(M) \
+	M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14) M(15)
 #define CMOV(cc) \
 	static HANDLER(cmov_##cc##_reg_4) { return cmov(x, i, cc, X86_REG, 4); } \
 	static HANDLER(cmov_##cc##_reg_8) { return cmov(x, i, cc, X86_REG, 8); }
@@ -104,15 +106,26 @@ EACH_CC(CMOV)
 static const x86_exec_fn cmov_reg[16][2] = { EACH_CC(CMOV_ROW) };
 HANDLERS(cmov_any, cmov(x, i, i->opcode & 15, WHERE, BYTES))
 
-/* -- SETcc ------------------------------------------------------------------------------ */
+/* -- SETcc ---------------------------------------------------------------------------- */
 #define SETCC(cc) \
-	static HANDLER(set_##cc) { reg_set(x, i->rm, flags_condition(x->rflags, cc), 1); return X86_OK; }
+	static HANDLER(set_##cc) \
+	{ \
+		reg_set(x, i->rm, flags_condition(x->rflags, cc), 1); \
+		return X86_OK; \
+	}
 EACH_CC(SETCC)
 #define SETCC_ROW(cc) set_##cc,
 static const x86_exec_fn setcc_reg[16] = { EACH_CC(SETCC_ROW) };
-HANDLERS(setcc_any, operand_set(x, i, WHERE, BYTES == 1 ? 1 : 1, flags_condition(x->rflags, i->opcode & 15)))
+static HANDLER(setcc_mem64)
+{
+	return operand_set(x, i, X86_MEM64, 1, flags_condition(x->rflags, i->opcode & 15));
+}
+static HANDLER(setcc_mem)
+{
+	return operand_set(x, i, X86_MEM, 1, flags_condition(x->rflags, i->opcode & 15));
+}
 
-/* -- XCHG with a register; memory is exec_lock.c's ---------------------------------------- */
+/* -- XCHG with a register; memory is exec_lock.c's ------------------------------------ */
 INLINE enum x86_result xchg(struct x86 *x, const struct x86_insn *i, unsigned bytes)
 {
 	u64 a = reg_get(x, i->reg, bytes), b = reg_get(x, i->rm, bytes);
@@ -123,7 +136,7 @@ INLINE enum x86_result xchg(struct x86 *x, const struct x86_insn *i, unsigned by
 }
 HANDLERS_BY_SIZE(xchg_reg, xchg(x, i, BYTES))
 
-/* -- byte order ------------------------------------------------------------------------- */
+/* -- byte order ----------------------------------------------------------------------- */
 static u64 swap_bytes(u64 v, unsigned bytes)
 {
 	switch (bytes) {
@@ -142,7 +155,8 @@ static HANDLER(exec_bswap)
 	return X86_OK;
 }
 
-INLINE enum x86_result movbe(struct x86 *x, const struct x86_insn *i, enum x86_where w, unsigned bytes)
+INLINE enum x86_result movbe(struct x86 *x, const struct x86_insn *i, enum x86_where w,
+			     unsigned bytes)
 {
 	u64 v;
 	enum x86_result r;
@@ -156,7 +170,7 @@ INLINE enum x86_result movbe(struct x86 *x, const struct x86_insn *i, enum x86_w
 }
 HANDLERS(movbe_any, movbe(x, i, WHERE, BYTES))
 
-/* -- accumulator ------------------------------------------------------------------------ */
+/* -- accumulator ---------------------------------------------------------------------- */
 /* CBW, CWDE, CDQE */
 static HANDLER(exec_cbw)
 {
@@ -227,8 +241,10 @@ x86_exec_fn x86_bind_move(const struct x86_insn *i)
 			return lea_64;
 		return i->ad_bytes >= 4 && i->op_bytes == 4 ? lea_32 : lea_any;
 	case X86_OP_CMOVCC:
-		return w == X86_REG && i->op_bytes >= 4 ? cmov_reg[cc][i->op_bytes == 8] : cmov_any[w][n];
-	case X86_OP_SETCC: return w == X86_REG ? setcc_reg[cc] : setcc_any[w][0];
+		return w == X86_REG && i->op_bytes >= 4 ? cmov_reg[cc][i->op_bytes == 8]
+							: cmov_any[w][n];
+	case X86_OP_SETCC:
+		return w == X86_REG ? setcc_reg[cc] : w == X86_MEM64 ? setcc_mem64 : setcc_mem;
 	case X86_OP_XCHG: return xchg_table[n];
 	case X86_OP_BSWAP: return exec_bswap;
 	case X86_OP_MOVBE: return movbe_any[w][n];

@@ -10,7 +10,7 @@
 #include "x86/operand.h"
 #include "x86/semantics.h"
 
-/* -- one operand: RDX:RAX = RAX * E (AX = AL * E) ----------------------------------------- */
+/* -- one operand: RDX:RAX = RAX * E (AX = AL * E) ------------------------------------- */
 #define WIDE_CASE(name, s, a, type, reg) \
 	__asm__(FLAGS_IN "mov %3, %%" a "\n\t" name s " %4\n\tmov %%rax, %1" FLAGS_OUT \
 		: "+&a"(f), "=&r"(*lo), "=&d"(*hi) : reg((type)*lo_in), reg((type)src) : "cc"); \
@@ -34,8 +34,8 @@ INLINE void wide_##name(const u64 *lo_in, u64 src, u64 *lo, u64 *hi, u64 *rflags
 MULTIPLY(mul)
 MULTIPLY(imul)
 
-INLINE enum x86_result multiply(struct x86 *x, const struct x86_insn *i, bool is_signed, enum x86_where w,
-				unsigned bytes)
+INLINE enum x86_result multiply(struct x86 *x, const struct x86_insn *i, bool is_signed,
+				enum x86_where w, unsigned bytes)
 {
 	u64 acc = x->gpr[X86_RAX], src, lo = 0, hi = 0;
 	enum x86_result r = operand_get(x, i, w, bytes, &src);
@@ -57,15 +57,15 @@ INLINE enum x86_result multiply(struct x86 *x, const struct x86_insn *i, bool is
 HANDLERS(mul, multiply(x, i, false, WHERE, BYTES))
 HANDLERS(imul_1, multiply(x, i, true, WHERE, BYTES))
 
-/* -- two and three operands --------------------------------------------------------------- */
+/* -- two and three operands ----------------------------------------------------------- */
 #define IMUL_CASE(type, s) { \
 	type d_ = (type)a; \
 	__asm__(FLAGS_IN "imul" s " %2, %1" FLAGS_OUT : "+&a"(f), "+r"(d_) : "r"((type)b) : "cc"); \
 	a = d_; \
 	break; }
 
-INLINE enum x86_result imul(struct x86 *x, const struct x86_insn *i, bool immediate, enum x86_where w,
-			    unsigned bytes)
+INLINE enum x86_result imul(struct x86 *x, const struct x86_insn *i, bool immediate,
+			    enum x86_where w, unsigned bytes)
 {
 	u32 f = flags_pack(x->rflags);
 	u64 a, b;
@@ -87,7 +87,8 @@ HANDLERS(imul_2, imul(x, i, false, WHERE, BYTES))
 HANDLERS(imul_3, imul(x, i, true, WHERE, BYTES))
 
 /* MULX: RDX * E to G (high) and V (low), no flags; high wins where they are one */
-INLINE enum x86_result mulx(struct x86 *x, const struct x86_insn *i, enum x86_where w, unsigned bytes)
+INLINE enum x86_result mulx(struct x86 *x, const struct x86_insn *i, enum x86_where w,
+			    unsigned bytes)
 {
 	u64 v;
 	enum x86_result r = operand_get(x, i, w, bytes, &v);
@@ -108,10 +109,12 @@ INLINE enum x86_result mulx(struct x86 *x, const struct x86_insn *i, enum x86_wh
 }
 HANDLERS(mulx_any, mulx(x, i, WHERE, BYTES))
 
-/* -- division ----------------------------------------------------------------------------- */
+/* -- division ------------------------------------------------------------------------- */
 #define DIVIDE_CASE(name, s, a, d, type) \
-	__asm__(FLAGS_IN "mov %3, %%" a "\n\tmov %4, %%" d "\n\t" name s " %5\n\tmov %%rax, %1" FLAGS_OUT \
-		: "+&a"(f), "=&r"(q), "=&d"(rem) : "r"((type)lo), "r"((type)hi), "r"((type)v) : "cc"); \
+	__asm__(FLAGS_IN "mov %3, %%" a "\n\tmov %4, %%" d "\n\t" \
+		name s " %5\n\tmov %%rax, %1" FLAGS_OUT \
+		: "+&a"(f), "=&r"(q), "=&d"(rem) \
+		: "r"((type)lo), "r"((type)hi), "r"((type)v) : "cc"); \
 	break;
 #define DIVIDE_BYTE(name) \
 	__asm__(FLAGS_IN "mov %2, %%ax\n\t" name "b %3\n\tmov %%rax, %1" FLAGS_OUT \
@@ -149,8 +152,8 @@ INLINE bool quotient_fits_signed(u64 lo, u64 hi, u64 v, unsigned bytes)
 	return q <= top;
 }
 
-INLINE enum x86_result divide(struct x86 *x, const struct x86_insn *i, bool is_signed, enum x86_where w,
-			      unsigned bytes)
+INLINE enum x86_result divide(struct x86 *x, const struct x86_insn *i, bool is_signed,
+			      enum x86_where w, unsigned bytes)
 {
 	u64 lo = reg_get(x, X86_RAX, bytes), hi = reg_get(x, bytes == 1 ? X86_AH : X86_RDX, bytes);
 	u64 v, q, rem = 0;
@@ -188,7 +191,7 @@ INLINE enum x86_result divide(struct x86 *x, const struct x86_insn *i, bool is_s
 HANDLERS(div, divide(x, i, false, WHERE, BYTES))
 HANDLERS(idiv, divide(x, i, true, WHERE, BYTES))
 
-/* -- decimal ------------------------------------------------------------------------------ */
+/* -- decimal -------------------------------------------------------------------------- */
 /* SF, ZF, PF of AL; CF and AF as told, OF clear. */
 static void decimal_flags(struct x86 *x, u8 al, bool cf, bool af)
 {
@@ -266,7 +269,10 @@ x86_exec_fn x86_bind_multiply(const struct x86_insn *i)
 
 	switch (i->op) {
 	case X86_OP_MUL: return mul[w][n];
-	case X86_OP_IMUL: return i->form == X86_G_E ? imul_2[w][n] : i->form == X86_G_E_I ? imul_3[w][n] : imul_1[w][n];
+	case X86_OP_IMUL:
+		return i->form == X86_G_E     ? imul_2[w][n]
+		       : i->form == X86_G_E_I ? imul_3[w][n]
+					      : imul_1[w][n];
 	case X86_OP_MULX: return mulx_any[w][n];
 	case X86_OP_DIV: return div[w][n];
 	case X86_OP_IDIV: return idiv[w][n];

@@ -49,7 +49,7 @@ static HANDLER(exec_lds)
 	return r;
 }
 
-/* -- LAR LSL VERR VERW ARPL -------------------------------------------------------------- */
+/* -- LAR LSL VERR VERW ARPL ----------------------------------------------------------- */
 static enum x86_result selector_operand(struct x86 *x, const struct x86_insn *i, u16 *selector)
 {
 	u64 v = x->gpr[i->rm & 15];
@@ -85,7 +85,8 @@ static HANDLER(exec_probe)		/* LAR LSL VERR VERW */
 		return r;
 	code = descriptor_is_code(&d);
 	if (ok && descriptor_is_system(&d))
-		ok = (i->op == X86_OP_LAR || i->op == X86_OP_LSL) && type_is_readable(x, i->op, descriptor_type(&d));
+		ok = (i->op == X86_OP_LAR || i->op == X86_OP_LSL) &&
+		     type_is_readable(x, i->op, descriptor_type(&d));
 	if (ok && !(code && !descriptor_is_system(&d) && descriptor_is_conforming(&d)))
 		ok = x->cpl <= descriptor_dpl(&d) && (selector & 3u) <= descriptor_dpl(&d);
 	if (ok && i->op == X86_OP_VERR)
@@ -124,7 +125,7 @@ static HANDLER(exec_arpl)
 	return r;
 }
 
-/* -- descriptor-table registers ------------------------------------------------------------- */
+/* -- descriptor-table registers ------------------------------------------------------- */
 static bool umip_forbids(const struct x86 *x)
 {
 	return (x->cr4 & X86_CR4_UMIP) && x->cpl != 0;
@@ -226,7 +227,8 @@ static HANDLER(exec_lldt)
 	if (r)
 		return r;
 	type = descriptor_type(&d);
-	if (!descriptor_is_system(&d) || (ldt ? type != 2 : type != 9 && (mode_long(x) || type != 1)))
+	if (!descriptor_is_system(&d) ||
+	    (ldt ? type != 2 : type != 9 && (mode_long(x) || type != 1)))
 		return x86_raise_error(x, X86_GP, selector & 0xfffcu);
 	if (!descriptor_is_present(&d))
 		return x86_raise_error(x, X86_NP, selector & 0xfffcu);
@@ -244,7 +246,7 @@ static HANDLER(exec_lldt)
 	return X86_OK;
 }
 
-/* -- FS and GS bases ------------------------------------------------------------------------ */
+/* -- FS and GS bases ------------------------------------------------------------------ */
 static HANDLER(exec_base)		/* RDFSBASE RDGSBASE WRFSBASE WRGSBASE */
 {
 	bool fs = i->op == X86_OP_RDFSBASE || i->op == X86_OP_WRFSBASE;
@@ -281,7 +283,12 @@ x86_exec_fn x86_bind_segment(const struct x86_insn *i)
 {
 	switch (i->op) {
 	case X86_OP_MOV: return i->form == X86_S_E ? mov_s_e : mov_e_s;
-	case X86_OP_LES: case X86_OP_LDS: case X86_OP_LSS: case X86_OP_LFS: case X86_OP_LGS: return exec_lds;
+	case X86_OP_LES:
+	case X86_OP_LDS:
+	case X86_OP_LSS:
+	case X86_OP_LFS:
+	case X86_OP_LGS:
+		return exec_lds;
 	case X86_OP_LAR: case X86_OP_LSL: case X86_OP_VERR: case X86_OP_VERW: return exec_probe;
 	case X86_OP_ARPL: return exec_arpl;
 	case X86_OP_SGDT: case X86_OP_SIDT: return exec_sgdt;

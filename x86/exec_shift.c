@@ -64,10 +64,11 @@ SHIFT_HANDLERS(shl)
 SHIFT_HANDLERS(shr)
 SHIFT_HANDLERS(sar)
 
-/* -- SHLD, SHRD ------------------------------------------------------------------------- */
+/* -- SHLD, SHRD ----------------------------------------------------------------------- */
 #define DOUBLE_CASE(type, text) { \
 	type d_ = (type)dst; \
-	__asm__(FLAGS_IN text FLAGS_OUT : "+&a"(f), "+r"(d_) : "r"((type)src), "c"((u8)count) : "cc"); \
+	__asm__(FLAGS_IN text FLAGS_OUT \
+		: "+&a"(f), "+r"(d_) : "r"((type)src), "c"((u8)count) : "cc"); \
 	dst = d_; \
 	break; }
 #define DOUBLE_SHIFT(name) \
@@ -85,8 +86,8 @@ INLINE u64 double_##name(u64 dst, u64 src, unsigned count, u64 *rflags, unsigned
 DOUBLE_SHIFT(shld)
 DOUBLE_SHIFT(shrd)
 
-INLINE enum x86_result shift_double(struct x86 *x, const struct x86_insn *i, bool left, enum x86_where w,
-				    unsigned bytes)
+INLINE enum x86_result shift_double(struct x86 *x, const struct x86_insn *i, bool left,
+				    enum x86_where w, unsigned bytes)
 {
 	unsigned count = i->form == X86_E_G_CL ? (u8)x->gpr[X86_RCX] : (u8)i->imm;
 	u64 v, src = reg_get(x, i->reg, bytes), f = x->rflags;
@@ -104,7 +105,7 @@ INLINE enum x86_result shift_double(struct x86 *x, const struct x86_insn *i, boo
 HANDLERS(shld, shift_double(x, i, true, WHERE, BYTES))
 HANDLERS(shrd, shift_double(x, i, false, WHERE, BYTES))
 
-/* -- BMI2: no flags; the count is V, or an immediate ---------------------------------------- */
+/* -- BMI2: no flags; the count is V, or an immediate ---------------------------------- */
 INLINE enum x86_result shift_flagless(struct x86 *x, const struct x86_insn *i, enum x86_where w,
 				      unsigned bytes)
 {

@@ -26,8 +26,8 @@ void x86_stack_close(struct x86 *x, const struct x86_stack *s)
 	reg_set(x, X86_RSP, s->sp, s->bits / 8);
 }
 
-static enum x86_result stack_linear(struct x86 *x, const struct x86_stack *s, unsigned bytes, unsigned access,
-				    u64 *a)
+static enum x86_result stack_linear(struct x86 *x, const struct x86_stack *s, unsigned bytes,
+				    unsigned access, u64 *a)
 {
 	enum x86_result r;
 	u8 code_bits = x->code_bits;
@@ -87,7 +87,7 @@ enum x86_result x86_stack_pop(struct x86 *x, struct x86_stack *s, u64 *v, unsign
 	return r;
 }
 
-/* -- PUSH ------------------------------------------------------------------------------- */
+/* -- PUSH ----------------------------------------------------------------------------- */
 static enum x86_result push_any(struct x86 *x, u64 v, unsigned bytes)
 {
 	struct x86_stack s;
@@ -117,7 +117,8 @@ INLINE enum x86_result push(struct x86 *x, u64 v, unsigned bytes)
 	return r;
 }
 
-INLINE enum x86_result push_operand(struct x86 *x, const struct x86_insn *i, enum x86_where w, unsigned bytes)
+INLINE enum x86_result push_operand(struct x86 *x, const struct x86_insn *i, enum x86_where w,
+				    unsigned bytes)
 {
 	u64 v;
 	enum x86_result r = operand_get(x, i, w, bytes, &v);
@@ -130,7 +131,7 @@ HANDLERS(push_e, push_operand(x, i, WHERE, BYTES == 1 ? 8 : BYTES))
 HANDLERS_BY_SIZE(push_i, push(x, i->imm, BYTES == 1 ? 8 : BYTES))
 HANDLERS_BY_SIZE(push_s, push(x, x->seg[i->reg].selector, BYTES == 1 ? 8 : BYTES))
 
-/* -- POP -------------------------------------------------------------------------------- */
+/* -- POP ------------------------------------------------------------------------------ */
 INLINE enum x86_result pop(struct x86 *x, u64 *v, unsigned bytes)
 {
 	struct x86_stack s;
@@ -197,7 +198,7 @@ static HANDLER(pop_segment)
 	return X86_OK;
 }
 
-/* -- PUSHA, POPA ------------------------------------------------------------------------ */
+/* -- PUSHA, POPA ---------------------------------------------------------------------- */
 static HANDLER(exec_pusha)
 {
 	struct x86_stack s;
@@ -232,7 +233,7 @@ static HANDLER(exec_popa)
 	return X86_OK;
 }
 
-/* -- PUSHF, POPF ------------------------------------------------------------------------ */
+/* -- PUSHF, POPF ---------------------------------------------------------------------- */
 static HANDLER(exec_pushf)
 {
 	u64 f = x->rflags & ~(X86_FLAG_RF | X86_FLAG_VM);
@@ -249,7 +250,8 @@ static HANDLER(exec_pushf)
 
 static HANDLER(exec_popf)
 {
-	u64 mask = X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_DF | X86_FLAG_NT | X86_FLAG_AC | X86_FLAG_ID;
+	u64 mask = X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_DF | X86_FLAG_NT | X86_FLAG_AC |
+		   X86_FLAG_ID;
 	bool virtual = false;
 	struct x86_stack s;
 	enum x86_result r;
@@ -284,7 +286,7 @@ static HANDLER(exec_popf)
 	return X86_OK;
 }
 
-/* -- ENTER, LEAVE ----------------------------------------------------------------------- */
+/* -- ENTER, LEAVE --------------------------------------------------------------------- */
 static HANDLER(exec_enter)
 {
 	unsigned level = i->imm2 & 31, bytes = i->op_bytes;
@@ -300,7 +302,8 @@ static HANDLER(exec_enter)
 		return r;
 	frame = s.sp;
 	for (unsigned n = 1; n < level; n++) {
-		frames.sp = (frames.sp - 2 * bytes) & stack_mask(s.bits);	/* a pop adds one back */
+		/* A pop adds one back. */
+		frames.sp = (frames.sp - 2 * bytes) & stack_mask(s.bits);
 		if (n == 1)
 			frames.sp = (frames.sp + bytes) & stack_mask(s.bits);
 		r = x86_stack_pop(x, &frames, &v, bytes);
@@ -362,7 +365,9 @@ x86_exec_fn x86_bind_stack(const struct x86_insn *i)
 
 	switch (i->op) {
 	case X86_OP_PUSH:
-		return i->form == X86_I ? push_imm[n] : i->form == X86_S ? push_seg[n] : push_e[w][n];
+		return i->form == X86_I	  ? push_imm[n]
+		       : i->form == X86_S ? push_seg[n]
+					  : push_e[w][n];
 	case X86_OP_POP:
 		return i->form == X86_S ? pop_segment : w == X86_REG ? pop_r[n] : pop_m[n];
 	case X86_OP_PUSHA: return exec_pusha;

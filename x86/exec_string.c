@@ -27,8 +27,9 @@ INLINE void index_advance(struct x86 *x, unsigned r, u64 by, unsigned ad_bytes)
 		reg_set(x, r, x->gpr[r] + by, ad_bytes == 4 ? 4 : 2);
 }
 
-INLINE enum x86_result string_linear(struct x86 *x, unsigned seg, unsigned r, const struct x86_insn *i,
-				     unsigned bytes, unsigned access, u64 *a)
+INLINE enum x86_result string_linear(struct x86 *x, unsigned seg, unsigned r,
+				     const struct x86_insn *i, unsigned bytes, unsigned access,
+				     u64 *a)
 {
 	if (LIKELY(i->ad_bytes == 8 && seg < X86_FS)) {
 		*a = x->gpr[r];
@@ -50,7 +51,8 @@ static enum x86_result string_in(struct x86 *x, u64 to, unsigned bytes)
 }
 
 /* One element. */
-INLINE enum x86_result element(struct x86 *x, const struct x86_insn *i, enum string_op op, unsigned bytes)
+INLINE enum x86_result element(struct x86 *x, const struct x86_insn *i, enum string_op op,
+			       unsigned bytes)
 {
 	u64 step = x->rflags & X86_FLAG_DF ? 0ull - bytes : bytes, from, to, v = 0, o = 0;
 	bool reads = op == MOVS || op == LODS || op == CMPS || op == OUTS;
@@ -107,7 +109,9 @@ INLINE u64 page_run(const struct x86_tlb_entry *kind, u64 a, u64 n, unsigned byt
 	const struct x86_tlb_entry *e = &kind[(a >> PAGE_BITS) % X86_TLB_ENTRIES];
 
 	*host = (void *)(a + e->addend);
-	return (a & ~(PAGE_BYTES - 1)) == e->tag ? MIN_OF(n, (PAGE_BYTES - (a & (PAGE_BYTES - 1))) / bytes) : 0;
+	return (a & ~(PAGE_BYTES - 1)) == e->tag
+		       ? MIN_OF(n, (PAGE_BYTES - (a & (PAGE_BYTES - 1))) / bytes)
+		       : 0;
 }
 
 /* The host's REP; one function each, as they race with other processors as guests like. */
@@ -118,18 +122,20 @@ INLINE u64 page_run(const struct x86_tlb_entry *kind, u64 a, u64 n, unsigned byt
 	case 4: __asm__ volatile("rep " insn "l" __VA_ARGS__); break; \
 	default: __asm__ volatile("rep " insn "q" __VA_ARGS__); break; \
 	}
-INLINE void run_move(void *to, const void *from, u64 n, unsigned bytes)
-{
-	RUN_CASES("movs", : "+D"(to), "+S"(from), "+c"(n) : : "memory")
-}
+INLINE void run_move(void *to, const void *from, u64 n,
+		     unsigned bytes){RUN_CASES("movs",
+					       : "+D"(to), "+S"(from), "+c"(n)
+					       :
+					       : "memory")}
 
-INLINE void run_store(void *to, u64 v, u64 n, unsigned bytes)
-{
-	RUN_CASES("stos", : "+D"(to), "+c"(n) : "a"(v) : "memory")
-}
+INLINE void run_store(void *to, u64 v, u64 n, unsigned bytes){RUN_CASES("stos",
+									: "+D"(to), "+c"(n)
+									: "a"(v)
+									: "memory")}
 
 /* A run of MOVS or STOS elements; 0 if there is none to be had. */
-INLINE u64 string_run(struct x86 *x, const struct x86_insn *i, enum string_op op, u64 n, unsigned bytes)
+INLINE u64 string_run(struct x86 *x, const struct x86_insn *i, enum string_op op, u64 n,
+		      unsigned bytes)
 {
 	u64 from, to;
 	void *dst, *src = NULL;
@@ -150,7 +156,8 @@ INLINE u64 string_run(struct x86 *x, const struct x86_insn *i, enum string_op op
 		u64 mask = size_mask(i->ad_bytes), length = n * bytes;
 		u64 di = x->gpr[X86_RDI] & mask, si = x->gpr[X86_RSI] & mask;
 
-		if (mask - di < length || x86_linear(x, X86_ES, di, (unsigned)length, X86_WRITE, &to))
+		if (mask - di < length ||
+		    x86_linear(x, X86_ES, di, (unsigned)length, X86_WRITE, &to))
 			return 0;
 		if (op == MOVS && (mask - si < length ||
 				   x86_linear(x, i->seg, si, (unsigned)length, X86_READ, &from)))
@@ -166,7 +173,8 @@ INLINE u64 string_run(struct x86 *x, const struct x86_insn *i, enum string_op op
 	return n;
 }
 
-INLINE enum x86_result repeat(struct x86 *x, const struct x86_insn *i, enum string_op op, unsigned bytes)
+INLINE enum x86_result repeat(struct x86 *x, const struct x86_insn *i, enum string_op op,
+			      unsigned bytes)
 {
 	u64 count, budget = x->string_budget ? x->string_budget : 1, done;
 	enum x86_result r;
@@ -177,7 +185,8 @@ INLINE enum x86_result repeat(struct x86 *x, const struct x86_insn *i, enum stri
 			return X86_OK;
 		if (!budget)
 			return X86_REPEAT;
-		done = op == MOVS || op == STOS ? string_run(x, i, op, MIN_OF(count, budget), bytes) : 0;
+		done = op == MOVS || op == STOS ? string_run(x, i, op, MIN_OF(count, budget), bytes)
+						: 0;
 		if (!done) {
 			r = element(x, i, op, bytes);
 			if (UNLIKELY(r))
@@ -202,7 +211,7 @@ STRING(lods, LODS)
 STRING(cmps, CMPS)
 STRING(scas, SCAS)
 
-/* -- INS, OUTS: permission first, then the hypervisor, then memory --------------------------- */
+/* -- INS, OUTS: permission first, then the hypervisor, then memory -------------------- */
 static HANDLER(exec_port_string)
 {
 	unsigned bytes = i->op_bytes > 4 ? 4 : i->op_bytes;

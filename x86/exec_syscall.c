@@ -80,7 +80,8 @@ static HANDLER(exec_sysenter)
 		return raise_gp(x);
 	x86_flags_write(x, 0, X86_FLAG_VM | X86_FLAG_IF | X86_FLAG_RF);
 	x->gpr[X86_RSP] = bits == 64 ? x->sysenter_esp : (u32)x->sysenter_esp;
-	enter(x, selector, selector + 8, 0, bits, bits == 64 ? x->sysenter_eip : (u32)x->sysenter_eip);
+	enter(x, selector, selector + 8, 0, bits,
+	      bits == 64 ? x->sysenter_eip : (u32)x->sysenter_eip);
 	return X86_OK;
 }
 

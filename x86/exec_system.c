@@ -9,7 +9,7 @@
 #include "x86/operand.h"
 #include "x86/semantics.h"
 
-/* -- ports -------------------------------------------------------------------------------- */
+/* -- ports ---------------------------------------------------------------------------- */
 enum x86_result x86_io_allowed(struct x86 *x, u16 port, unsigned bytes)
 {
 	const struct x86_seg *tr = &x->seg[X86_TR];
@@ -42,8 +42,9 @@ static HANDLER(exec_in_out)
 	u32 v = 0;
 
 	if (!r)
-		r = intercept(x, i, X86_HOOK_IO, port | (in ? X86_IO_IN : 0) | (u64)bytes << X86_IO_SIZE_SHIFT |
-			      (u64)i->ad_bytes << X86_IO_AD_SHIFT);
+		r = intercept(x, i, X86_HOOK_IO,
+			      port | (in ? X86_IO_IN : 0) | (u64)bytes << X86_IO_SIZE_SHIFT |
+				      (u64)i->ad_bytes << X86_IO_AD_SHIFT);
 	if (r)
 		return r;
 	if (!in)
@@ -54,7 +55,7 @@ static HANDLER(exec_in_out)
 	return r;
 }
 
-/* -- identification, time, MSRs ------------------------------------------------------------- */
+/* -- identification, time, MSRs ------------------------------------------------------- */
 static void set_eax_edx(struct x86 *x, u64 v)
 {
 	x->gpr[X86_RAX] = (u32)v;
@@ -63,7 +64,8 @@ static void set_eax_edx(struct x86 *x, u64 v)
 
 static HANDLER(exec_cpuid)
 {
-	u32 a = (u32)x->gpr[X86_RAX], b = (u32)x->gpr[X86_RBX], c = (u32)x->gpr[X86_RCX], d = (u32)x->gpr[X86_RDX];
+	u32 a = (u32)x->gpr[X86_RAX], b = (u32)x->gpr[X86_RBX], c = (u32)x->gpr[X86_RCX],
+	    d = (u32)x->gpr[X86_RDX];
 	enum x86_result r = intercept(x, i, X86_HOOK_CPUID, 0);
 
 	if (r)
@@ -141,7 +143,7 @@ static HANDLER(exec_wrmsr)
 	return r ? r : x->bus->wrmsr(x, msr, x->gpr[X86_RDX] << 32 | (u32)x->gpr[X86_RAX]);
 }
 
-/* -- TLB and caches --------------------------------------------------------------------------- */
+/* -- TLB and caches ------------------------------------------------------------------- */
 static HANDLER(exec_invlpg)
 {
 	u64 a = x86_effective_address(x, i);
@@ -172,7 +174,8 @@ static HANDLER(exec_invpcid)
 		r = x86_operand_read(x, i, 0, d, 16);
 	if (r)
 		return r;
-	if (type > 3 || d[0] >> 12 || (type < 2 && !pcide && d[0]) || (type == 0 && !is_canonical(x, d[1])))
+	if (type > 3 || d[0] >> 12 || (type < 2 && !pcide && d[0]) ||
+	    (type == 0 && !is_canonical(x, d[1])))
 		return raise_gp(x);
 	if (type == 0 && (!pcide || d[0] == (x->cr3 & 0xfff)))
 		x->bus->flush(x, X86_FLUSH_PAGE, d[1]);
@@ -207,7 +210,7 @@ static HANDLER(exec_fence)
 	return X86_OK;
 }
 
-/* -- waiting ---------------------------------------------------------------------------------- */
+/* -- waiting -------------------------------------------------------------------------- */
 static HANDLER(exec_hlt)
 {
 	enum x86_result r;
@@ -252,7 +255,7 @@ static HANDLER(exec_rsm)
 	return r ? r : x86_raise(x, X86_UD);
 }
 
-/* -- AMD-V: checks and intercepts here, the rest is the bus's -------------------------------------- */
+/* -- AMD-V: checks and intercepts here, the rest is the bus's ------------------------- */
 static enum x86_result system_bus(struct x86 *x, const struct x86_insn *i)
 {
 	return x->bus->system ? x->bus->system(x, i) : X86_UNIMPLEMENTED;
@@ -292,7 +295,7 @@ static HANDLER(exec_svm)
 	return r ? r : system_bus(x, i);
 }
 
-/* -- FXSAVE, XSAVE and kin --------------------------------------------------------------------------- */
+/* -- FXSAVE, XSAVE and kin ------------------------------------------------------------ */
 static HANDLER(exec_fxsave)
 {
 	if (x->cr0 & (X86_CR0_EM | X86_CR0_TS))
@@ -311,11 +314,12 @@ static HANDLER(exec_xsave)
 	return system_bus(x, i);
 }
 
-/* -- vector and x87: availability here, the rest is the bus's ------------------------------------------ */
+/* -- vector and x87: availability here, the rest is the bus's ------------------------- */
 static enum x86_result vector_available(struct x86 *x, const struct x86_insn *i)
 {
 	unsigned encoding = i->encoding >> 4;
-	bool mask = i->op >= X86_OP_KADDB && i->op <= X86_OP_KXORW;	/* mask registers: AVX-512 in VEX */
+	/* On mask registers: AVX-512 in VEX. */
+	bool mask = i->op >= X86_OP_KADDB && i->op <= X86_OP_KXORW;
 	u64 need;
 
 	if (encoding == X86_ENC_LEGACY || encoding == X86_ENC_3DNOW) {
@@ -366,8 +370,16 @@ x86_exec_fn x86_bind_system(const struct x86_insn *i)
 	case X86_OP_MWAIT: return exec_mwait;
 	case X86_OP_RSM: return exec_rsm;
 	case X86_OP_VMMCALL: return exec_vmmcall;
-	case X86_OP_VMRUN: case X86_OP_VMLOAD: case X86_OP_VMSAVE: case X86_OP_STGI: case X86_OP_CLGI:
-	case X86_OP_SKINIT: case X86_OP_INVLPGA: case X86_OP_INVLPGB: case X86_OP_TLBSYNC: return exec_svm;
+	case X86_OP_VMRUN:
+	case X86_OP_VMLOAD:
+	case X86_OP_VMSAVE:
+	case X86_OP_STGI:
+	case X86_OP_CLGI:
+	case X86_OP_SKINIT:
+	case X86_OP_INVLPGA:
+	case X86_OP_INVLPGB:
+	case X86_OP_TLBSYNC:
+		return exec_svm;
 	case X86_OP_FXSAVE: case X86_OP_FXRSTOR: return exec_fxsave;
 	case X86_OP_XSAVE: case X86_OP_XSAVEC: case X86_OP_XSAVEOPT: case X86_OP_XSAVES:
 	case X86_OP_XRSTOR: case X86_OP_XRSTORS: return exec_xsave;

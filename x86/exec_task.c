@@ -32,7 +32,8 @@ static enum x86_result task_fault(struct x86 *x, unsigned vector, u16 selector)
 	return x86_raise_error(x, vector, selector & 0xfffcu);
 }
 
-static enum x86_result task_read(struct x86 *x, const struct x86_seg *tss, bool wide, struct task *t)
+static enum x86_result task_read(struct x86 *x, const struct x86_seg *tss, bool wide,
+				 struct task *t)
 {
 	struct tss_32 image;
 	struct tss_16 small;
@@ -70,7 +71,8 @@ static enum x86_result task_read(struct x86 *x, const struct x86_seg *tss, bool 
 }
 
 /* Save the dynamic fields: EIP to GS (IP to DS). */
-static enum x86_result task_save(struct x86 *x, const struct x86_seg *tss, bool wide, u64 rip, u64 flags)
+static enum x86_result task_save(struct x86 *x, const struct x86_seg *tss, bool wide, u64 rip,
+				 u64 flags)
 {
 	struct tss_32 image;
 	struct tss_16 small;
@@ -83,7 +85,8 @@ static enum x86_result task_save(struct x86 *x, const struct x86_seg *tss, bool 
 		for (unsigned n = 0; n < 6; n++)
 			image.seg[n] = x->seg[n].selector;
 		return x86_system_write(x, tss->base + offsetof(struct tss_32, eip), &image.eip,
-					offsetof(struct tss_32, ldt) - offsetof(struct tss_32, eip));
+					offsetof(struct tss_32, ldt) -
+						offsetof(struct tss_32, eip));
 	}
 	small.ip = (u16)rip;
 	small.flags = (u16)flags;
@@ -103,7 +106,7 @@ static enum x86_result busy_write(struct x86 *x, const struct x86_descriptor *d,
 	return x86_system_write(x, d->address + 5, &type, 1);
 }
 
-/* -- the new task's segments ------------------------------------------------------------------ */
+/* -- the new task's segments ---------------------------------------------------------- */
 static enum x86_result ldt_load(struct x86 *x, u16 selector)
 {
 	struct x86_descriptor d;
@@ -180,7 +183,7 @@ static enum x86_result segments_load(struct x86 *x, const struct task *t)
 	return r;
 }
 
-/* -- the switch ------------------------------------------------------------------------------- */
+/* -- the switch ----------------------------------------------------------------------- */
 /* Find and check the incoming task's TSS. */
 static enum x86_result tss_check(struct x86 *x, unsigned reason, u16 selector, unsigned ext,
 				 struct x86_descriptor *d, struct x86_seg *tss)
@@ -194,7 +197,8 @@ static enum x86_result tss_check(struct x86 *x, unsigned reason, u16 selector, u
 	if (r)
 		return r;
 	type = descriptor_type(d);
-	if (!descriptor_is_system(d) || (type & 5) != 1 || !!(type & 2) != (reason == X86_TASK_IRET))
+	if (!descriptor_is_system(d) || (type & 5) != 1 ||
+	    !!(type & 2) != (reason == X86_TASK_IRET))
 		return x86_raise_error(x, wrong, (selector & 0xfffcu) | ext);
 	if (!descriptor_is_present(d))
 		return x86_raise_error(x, X86_NP, (selector & 0xfffcu) | ext);
@@ -204,8 +208,8 @@ static enum x86_result tss_check(struct x86 *x, unsigned reason, u16 selector, u
 	return X86_OK;
 }
 
-enum x86_result x86_task_switch(struct x86 *x, const struct x86_insn *i, unsigned reason, u16 selector,
-				const struct x86_event *event, u64 return_rip)
+enum x86_result x86_task_switch(struct x86 *x, const struct x86_insn *i, unsigned reason,
+				u16 selector, const struct x86_event *event, u64 return_rip)
 {
 	bool nested = reason == X86_TASK_CALL || reason == X86_TASK_GATE, wide;
 	u64 flags = reason == X86_TASK_IRET ? x->rflags & ~X86_FLAG_NT : x->rflags;

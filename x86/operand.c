@@ -108,7 +108,8 @@ enum x86_result x86_operand_linear(struct x86 *x, const struct x86_insn *i, unsi
 /* What a TLB hit proves. */
 static enum x86_result access_check(struct x86 *x, unsigned seg, u64 linear, unsigned bytes)
 {
-	if (x->code_bits == 64 && (!is_canonical(x, linear) || !is_canonical(x, linear + bytes - 1)))
+	if (x->code_bits == 64 &&
+	    (!is_canonical(x, linear) || !is_canonical(x, linear + bytes - 1)))
 		return segment_fault(x, seg);
 	if (UNLIKELY((x->rflags & X86_FLAG_AC) && (x->cr0 & X86_CR0_AM) && x->cpl == 3 &&
 		     (linear & (bytes - 1))))
@@ -124,7 +125,8 @@ NOINLINE enum x86_result x86_load_slow(struct x86 *x, unsigned seg, u64 linear, 
 	return r ? r : x->bus->read(x, linear, &x->scratch, bytes, X86_READ | user_access(x));
 }
 
-NOINLINE enum x86_result x86_store_slow(struct x86 *x, unsigned seg, u64 linear, u64 v, unsigned bytes)
+NOINLINE enum x86_result x86_store_slow(struct x86 *x, unsigned seg, u64 linear, u64 v,
+					unsigned bytes)
 {
 	enum x86_result r = access_check(x, seg, linear, bytes);
 
@@ -136,7 +138,9 @@ NOINLINE enum x86_result x86_modify_slow(struct x86 *x, unsigned seg, u64 linear
 	enum x86_result r = access_check(x, seg, linear, bytes);
 
 	x->scratch = 0;
-	return r ? r : x->bus->read(x, linear, &x->scratch, bytes, X86_READ | X86_WRITE | user_access(x));
+	return r ? r
+		 : x->bus->read(x, linear, &x->scratch, bytes,
+				X86_READ | X86_WRITE | user_access(x));
 }
 
 enum x86_result x86_operand_read(struct x86 *x, const struct x86_insn *i, unsigned skip, void *data,
@@ -160,7 +164,8 @@ enum x86_result x86_operand_write(struct x86 *x, const struct x86_insn *i, const
 enum x86_result x86_system_read(struct x86 *x, u64 linear, void *data, unsigned bytes)
 {
 	if (x->cpl != 3 && (bytes == 8 || bytes == 4)) {
-		const struct x86_tlb_entry *e = &x->tlb->read[(linear >> PAGE_BITS) % X86_TLB_ENTRIES];
+		const struct x86_tlb_entry *e =
+			&x->tlb->read[(linear >> PAGE_BITS) % X86_TLB_ENTRIES];
 
 		if (LIKELY(((linear + bytes - 1) & ~(PAGE_BYTES - 1)) == e->tag)) {
 			u64 v = bytes == 8 ? x86_memory_get((const void *)(linear + e->addend), 8)
@@ -178,7 +183,7 @@ enum x86_result x86_system_write(struct x86 *x, u64 linear, const void *data, un
 	return x->bus->write(x, linear, data, bytes, X86_WRITE | X86_IMPLICIT);
 }
 
-/* -- breakpoints ------------------------------------------------------------------------ */
+/* -- breakpoints ---------------------------------------------------------------------- */
 enum { BREAK_EXECUTE, BREAK_WRITE, BREAK_IO, BREAK_ACCESS };
 
 static u64 breakpoint_hits(const struct x86 *x, u64 address, unsigned bytes, unsigned kinds)
@@ -209,7 +214,8 @@ u64 x86_breakpoint_execute(const struct x86 *x)
 
 u64 x86_breakpoint_data(const struct x86 *x, u64 linear, unsigned bytes, bool write)
 {
-	return breakpoint_hits(x, linear, bytes, 1u << BREAK_ACCESS | (write ? 1u << BREAK_WRITE : 0));
+	return breakpoint_hits(x, linear, bytes,
+			       1u << BREAK_ACCESS | (write ? 1u << BREAK_WRITE : 0));
 }
 
 u64 x86_breakpoint_io(const struct x86 *x, u16 port, unsigned bytes)

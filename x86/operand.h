@@ -23,7 +23,7 @@
 
 enum x86_where { X86_REG, X86_MEM64, X86_MEM, X86_WHERES };
 
-/* -- flags ------------------------------------------------------------------------------ */
+/* -- flags ---------------------------------------------------------------------------- */
 #define FLAGS_IN  "addb $0x7f, %%al\n\tsahf\n\t"
 #define FLAGS_OUT "\n\tlahf\n\tseto %%al"
 
@@ -55,7 +55,7 @@ INLINE bool flags_condition(u64 f, unsigned cc)
 	return t != (cc & 1);
 }
 
-/* -- registers -------------------------------------------------------------------------- */
+/* -- registers ------------------------------------------------------------------------ */
 INLINE u64 size_mask(unsigned bytes)
 {
 	return bytes == 8 ? ~0ull : (1ull << (bytes * 8)) - 1;
@@ -92,7 +92,7 @@ INLINE void reg_set(struct x86 *x, unsigned r, u64 v, unsigned bytes)
 	}
 }
 
-/* -- addresses -------------------------------------------------------------------------- */
+/* -- addresses ------------------------------------------------------------------------ */
 /* The effective address where ad_bytes is 8. */
 INLINE u64 address64(const struct x86 *x, const struct x86_insn *i)
 {
@@ -115,7 +115,7 @@ INLINE enum x86_where operand_where(const struct x86_insn *i)
 	return i->code_bits == 64 && i->ad_bytes == 8 && i->seg < X86_FS ? X86_MEM64 : X86_MEM;
 }
 
-/* -- the slow halves, in operand.c ------------------------------------------------------ */
+/* -- the slow halves, in operand.c ---------------------------------------------------- */
 /*
  * Results come back in x->scratch: a local whose address is taken would cost every fast
  * path a stack frame and its protector.
@@ -153,7 +153,7 @@ INLINE enum x86_result linear_store(struct x86 *x, unsigned seg, u64 a, u64 v, u
 	return x86_store_slow(x, seg, a, v, bytes);
 }
 
-/* -- the E operand ---------------------------------------------------------------------- */
+/* -- the E operand -------------------------------------------------------------------- */
 INLINE enum x86_result operand_address(struct x86 *x, const struct x86_insn *i, enum x86_where w,
 				       unsigned bytes, unsigned access, u64 *a)
 {
@@ -247,9 +247,10 @@ INLINE enum x86_result operand_end(struct x86 *x, const struct x86_insn *i, enum
 	return x86_store_slow(x, i->seg, p->linear, v, bytes);
 }
 
-/* -- instances -------------------------------------------------------------------------- */
+/* -- instances ------------------------------------------------------------------------ */
 #define HANDLER(name) \
-	enum x86_result name(struct x86 *x __attribute__((unused)), const struct x86_insn *i __attribute__((unused)))
+	enum x86_result name(struct x86 *x __attribute__((unused)), \
+			     const struct x86_insn *i __attribute__((unused)))
 
 /* Four sizes of a template: name_<tag>_1, 2, 4, 8, which return call(x, i, bytes). */
 #define HANDLERS_BY_SIZE(name, ...) \
@@ -265,11 +266,17 @@ INLINE enum x86_result operand_end(struct x86 *x, const struct x86_insn *i, enum
 	HANDLERS_AT(name##_mem, X86_MEM, __VA_ARGS__) \
 	static const x86_exec_fn name[X86_WHERES][4] = { \
 		SIZES_OF(name##_reg), SIZES_OF(name##_mem64), SIZES_OF(name##_mem) };
+#define HANDLER_BODY(bytes, where, ...) \
+	{ \
+		enum { BYTES = bytes }; \
+		const enum x86_where WHERE = where; \
+		return __VA_ARGS__; \
+	}
 #define HANDLERS_AT(name, where, ...) \
-	static HANDLER(name##_1) { enum { BYTES = 1 }; const enum x86_where WHERE = where; return __VA_ARGS__; } \
-	static HANDLER(name##_2) { enum { BYTES = 2 }; const enum x86_where WHERE = where; return __VA_ARGS__; } \
-	static HANDLER(name##_4) { enum { BYTES = 4 }; const enum x86_where WHERE = where; return __VA_ARGS__; } \
-	static HANDLER(name##_8) { enum { BYTES = 8 }; const enum x86_where WHERE = where; return __VA_ARGS__; }
+	static HANDLER(name##_1) HANDLER_BODY(1, where, __VA_ARGS__) \
+	static HANDLER(name##_2) HANDLER_BODY(2, where, __VA_ARGS__) \
+	static HANDLER(name##_4) HANDLER_BODY(4, where, __VA_ARGS__) \
+	static HANDLER(name##_8) HANDLER_BODY(8, where, __VA_ARGS__)
 #define SIZES_OF(name) { name##_1, name##_2, name##_4, name##_8 }
 
 /* Index of a size in such a table. */

@@ -45,9 +45,11 @@ static u64 out_last;
 
 static enum x86_result access_check(struct x86 *x, u64 a, unsigned bytes, unsigned access)
 {
-	if (a + bytes <= MEMORY_BYTES && (a + bytes - 1) >> 12 != bad_page >> 12 && a >> 12 != bad_page >> 12)
+	if (a + bytes <= MEMORY_BYTES && (a + bytes - 1) >> 12 != bad_page >> 12 &&
+	    a >> 12 != bad_page >> 12)
 		return X86_OK;
-	x86_raise_error(x, X86_PF, (access & X86_WRITE ? X86_PF_W : 0) | (access & X86_USER ? X86_PF_U : 0));
+	x86_raise_error(x, X86_PF,
+			(access & X86_WRITE ? X86_PF_W : 0) | (access & X86_USER ? X86_PF_U : 0));
 	x->fault.address = a;
 	return X86_FAULT;
 }
@@ -61,7 +63,8 @@ static enum x86_result bus_read(struct x86 *x, u64 a, void *data, unsigned bytes
 	return r;
 }
 
-static enum x86_result bus_write(struct x86 *x, u64 a, const void *data, unsigned bytes, unsigned access)
+static enum x86_result bus_write(struct x86 *x, u64 a, const void *data, unsigned bytes,
+				 unsigned access)
 {
 	enum x86_result r = access_check(x, a, bytes, access);
 
@@ -99,7 +102,8 @@ static enum x86_result bus_out(struct x86 *x, u16 port, unsigned bytes, u32 valu
 	return X86_OK;
 }
 
-static enum x86_result bus_hook(struct x86 *x, const struct x86_insn *i, enum x86_hook what, u64 info)
+static enum x86_result bus_hook(struct x86 *x, const struct x86_insn *i, enum x86_hook what,
+				u64 info)
 {
 	(void)x, (void)i;
 	hooks_seen++;
@@ -128,7 +132,11 @@ static enum x86_result bus_wrmsr(struct x86 *x, u32 msr, u64 value)
 static u64 bus_rdtsc(struct x86 *x) { (void)x; return 0xabcdef0123456789; }
 static u64 bus_read_cr8(struct x86 *x) { (void)x; return 5; }
 static void bus_write_cr8(struct x86 *x, u64 value) { (void)x; out_last = value; }
-static void bus_flush(struct x86 *x, enum x86_flush kind, u64 address) { (void)x, (void)kind, (void)address; flushes++; }
+static void bus_flush(struct x86 *x, enum x86_flush kind, u64 address)
+{
+	(void)x, (void)kind, (void)address;
+	flushes++;
+}
 static void bus_mode_changed(struct x86 *x) { (void)x; mode_changes++; }
 
 static const struct x86_bus bus = {
@@ -149,13 +157,14 @@ static inline u16 get16(u64 at) { u16 v; memcpy(&v, memory + at, 2); return v; }
 static inline u64 descriptor(u32 base, u32 limit, unsigned attr)
 {
 	return (limit & 0xffff) | (u64)(base & 0xffffff) << 16 | (u64)(attr & 0xff) << 40 |
-	       (u64)(limit >> 16 & 15) << 48 | (u64)(attr >> 8 & 15) << 52 | (u64)(base >> 24) << 56;
+	       (u64)(limit >> 16 & 15) << 48 | (u64)(attr >> 8 & 15) << 52 |
+	       (u64)(base >> 24) << 56;
 }
 
 static inline u64 gate(u16 selector, u32 offset, unsigned type_dpl, unsigned parameters)
 {
-	return (offset & 0xffff) | (u64)selector << 16 | (u64)parameters << 32 | (u64)type_dpl << 40 |
-	       (u64)(offset >> 16) << 48;
+	return (offset & 0xffff) | (u64)selector << 16 | (u64)parameters << 32 |
+	       (u64)type_dpl << 40 | (u64)(offset >> 16) << 48;
 }
 
 static inline void idt_set(unsigned vector, u64 g, u64 high)
@@ -253,7 +262,8 @@ static inline void machine_32(unsigned cpl)
 	cpu.cr0 = X86_CR0_PE | X86_CR0_ET;
 	tables_make(false);
 	for (unsigned n = 0; n < 6; n++)
-		cpu.seg[n] = segment_of(n == X86_CS ? (cpl ? CODE3 : CODE0) : (cpl ? DATA3 : DATA0));
+		cpu.seg[n] =
+			segment_of(n == X86_CS ? (cpl ? CODE3 : CODE0) : (cpl ? DATA3 : DATA0));
 	cpu.seg[X86_TR] = segment_of(TSS_A);
 	cpu.seg[X86_TR].attr |= 2;
 	put64(GDT + TSS_A, get64(GDT + TSS_A) | 2ull << 40);
@@ -270,7 +280,8 @@ static inline void machine_64(unsigned cpl)
 	cpu.efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE;
 	tables_make(true);
 	for (unsigned n = 0; n < 6; n++)
-		cpu.seg[n] = segment_of(n == X86_CS ? (cpl ? CODE3_64 : CODE0_64) : (cpl ? DATA3 : DATA0));
+		cpu.seg[n] = segment_of(n == X86_CS ? (cpl ? CODE3_64 : CODE0_64)
+						    : (cpl ? DATA3 : DATA0));
 	cpu.seg[X86_TR] = segment_of(TSS_64);
 	cpu.seg[X86_TR].attr |= 2;
 	cpu.cpl = (u8)cpl;

@@ -7,7 +7,8 @@
  * that loads and stores all sixteen registers and the flags, and by the executor, with
  * linear addresses being this process's.  Registers, flags (undefined ones included, but
  * for OF of a rotate by an immediate that is not 1, where silicon tells CL forms from
- * immediate ones) and memory must be equal.  Half of the executions go through the TLB, half through the bus.
+ * immediate ones) and memory must be equal.  Half of the executions go through the TLB, half
+ * through the bus.
  *
  *   test_exec_native [STATES [SEED]]	states a form, default 1000
  */
@@ -55,8 +56,10 @@ static unsigned random_below(unsigned n) { return (unsigned)(random_u64() >> 33)
 /* Values at which carries, signs and overflows happen are as likely as others. */
 static u64 random_value(void)
 {
-	static const u64 special[] = { 0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000,
-				       0xffffffff, INT64_MAX, 1ull << 63, ~0ull, 0x99, 0x100 };
+	static const u64 special[] = {0,	  1,	      2,	 0x7f,	     0x80,
+				      0xff,	  0x7fff,     0x8000,	 0xffff,     0x7fffffff,
+				      0x80000000, 0xffffffff, INT64_MAX, 1ull << 63, ~0ull,
+				      0x99,	  0x100};
 
 	switch (random_below(4)) {
 	case 0: return special[random_below(ARRAY_LEN(special))];
@@ -66,7 +69,7 @@ static u64 random_value(void)
 	}
 }
 
-/* -- the stub --------------------------------------------------------------------------- */
+/* -- the stub ------------------------------------------------------------------------- */
 static u8 *emit(u8 *p, unsigned count, ...)
 {
 	__builtin_va_list ap;
@@ -141,7 +144,8 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	ucontext_t *uc = context;
 
 	(void)info;
-	if ((u8 *)uc->uc_mcontext.gregs[REG_RIP] != insn_at && (u8 *)uc->uc_mcontext.gregs[REG_RIP] != insn32_at) {
+	if ((u8 *)uc->uc_mcontext.gregs[REG_RIP] != insn_at &&
+	    (u8 *)uc->uc_mcontext.gregs[REG_RIP] != insn32_at) {
 		static const char text[] = "fault outside the instruction under test\n";
 
 		(void)!write(2, text, sizeof text - 1);
@@ -151,10 +155,11 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	faulted = true;
 	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)fault_at;
 	uc->uc_mcontext.gregs[REG_EFL] &= ~0x400;
-	uc->uc_mcontext.gregs[REG_CSGSFS] = (uc->uc_mcontext.gregs[REG_CSGSFS] & ~0xffffll) | USER_CS;
+	uc->uc_mcontext.gregs[REG_CSGSFS] =
+		(uc->uc_mcontext.gregs[REG_CSGSFS] & ~0xffffll) | USER_CS;
 }
 
-/* -- the executor's surroundings --------------------------------------------------------- */
+/* -- the executor's surroundings ------------------------------------------------------ */
 static struct x86 cpu;
 static struct x86_tlb tlb;
 static bool use_map;
@@ -173,7 +178,8 @@ static enum x86_result bus_read(struct x86 *x, u64 a, void *data, unsigned bytes
 	return X86_OK;
 }
 
-static enum x86_result bus_write(struct x86 *x, u64 a, const void *data, unsigned bytes, unsigned access)
+static enum x86_result bus_write(struct x86 *x, u64 a, const void *data, unsigned bytes,
+				 unsigned access)
 {
 	(void)access;
 	if (!in_buffer(a, bytes))
@@ -219,7 +225,8 @@ static void host_features(u64 *features)
 
 static void cpu_make(void)
 {
-	static struct x86_seg code64 = { .attr = 0xafb, .limit = ~0u }, data = { .attr = 0xcf3, .limit = ~0u };
+	static struct x86_seg code64 = {.attr = 0xafb, .limit = ~0u},
+			      data = {.attr = 0xcf3, .limit = ~0u};
 	u16 selector[6];
 
 	for (unsigned n = 0; n < 6; n++)
@@ -251,7 +258,7 @@ static void cpu_make(void)
 	x86_mode_changed(&cpu);
 }
 
-/* -- forms -------------------------------------------------------------------------------- */
+/* -- forms ---------------------------------------------------------------------------- */
 struct form {
 	u8  prefix;		/* 0, 66, F2 or F3 */
 	bool lock, w, vex, mem;
@@ -263,17 +270,25 @@ struct form {
 
 static const u16 tested[] = {
 #define T(op) X86_OP_##op
-	T(ADC), T(ADCX), T(ADD), T(ADOX), T(AND), T(ANDN), T(BEXTR), T(BLSI), T(BLSMSK), T(BLSR), T(BSF), T(BSR),
-	T(BSWAP), T(BT), T(BTC), T(BTR), T(BTS), T(BZHI), T(CALL), T(CBW), T(CLC), T(CLD), T(CLFLUSH),
-	T(CLFLUSHOPT), T(CLWB), T(CMC), T(CMOVCC), T(CMP), T(CMPS), T(CMPXCHG), T(CMPXCHG16B), T(CMPXCHG8B),
-	T(CRC32), T(CWD), T(DEC), T(DIV), T(ENTER), T(IDIV), T(IMUL), T(INC), T(JCC), T(JMP), T(JRCXZ), T(LAHF),
-	T(LEA), T(LEAVE), T(LFENCE), T(LODS), T(LOOP), T(LOOPE), T(LOOPNE), T(LZCNT), T(MFENCE), T(MOV),
-	T(MOVBE), T(MOVDIR64B), T(MOVDIRI), T(MOVNTI), T(MOVS), T(MOVSX), T(MOVSXD), T(MOVZX), T(MUL), T(MULX),
-	T(NEG), T(NOP), T(NOT), T(OR), T(PDEP), T(PEXT), T(POP), T(POPCNT), T(POPF), T(PREFETCHNTA),
-	T(PREFETCHT0), T(PREFETCHT1), T(PREFETCHT2), T(PREFETCHW), T(PUSH), T(PUSHF), T(RCL), T(RCR), T(RET),
-	T(ROL), T(ROR), T(RORX), T(SAHF), T(SAR), T(SARX), T(SBB), T(SCAS), T(SETCC), T(SFENCE), T(SHL), T(SHLD),
-	T(SHLX), T(SHR), T(SHRD), T(SHRX), T(STC), T(STD), T(STOS), T(SUB), T(TEST), T(TZCNT), T(XADD), T(XCHG),
-	T(XLAT), T(XOR),
+	T(ADC),	       T(ADCX),	       T(ADD),	      T(ADOX),	     T(AND),	    T(ANDN),
+	T(BEXTR),      T(BLSI),	       T(BLSMSK),     T(BLSR),	     T(BSF),	    T(BSR),
+	T(BSWAP),      T(BT),	       T(BTC),	      T(BTR),	     T(BTS),	    T(BZHI),
+	T(CALL),       T(CBW),	       T(CLC),	      T(CLD),	     T(CLFLUSH),    T(CLFLUSHOPT),
+	T(CLWB),       T(CMC),	       T(CMOVCC),     T(CMP),	     T(CMPS),	    T(CMPXCHG),
+	T(CMPXCHG16B), T(CMPXCHG8B),   T(CRC32),      T(CWD),	     T(DEC),	    T(DIV),
+	T(ENTER),      T(IDIV),	       T(IMUL),	      T(INC),	     T(JCC),	    T(JMP),
+	T(JRCXZ),      T(LAHF),	       T(LEA),	      T(LEAVE),	     T(LFENCE),	    T(LODS),
+	T(LOOP),       T(LOOPE),       T(LOOPNE),     T(LZCNT),	     T(MFENCE),	    T(MOV),
+	T(MOVBE),      T(MOVDIR64B),   T(MOVDIRI),    T(MOVNTI),     T(MOVS),	    T(MOVSX),
+	T(MOVSXD),     T(MOVZX),       T(MUL),	      T(MULX),	     T(NEG),	    T(NOP),
+	T(NOT),	       T(OR),	       T(PDEP),	      T(PEXT),	     T(POP),	    T(POPCNT),
+	T(POPF),       T(PREFETCHNTA), T(PREFETCHT0), T(PREFETCHT1), T(PREFETCHT2), T(PREFETCHW),
+	T(PUSH),       T(PUSHF),       T(RCL),	      T(RCR),	     T(RET),	    T(ROL),
+	T(ROR),	       T(RORX),	       T(SAHF),	      T(SAR),	     T(SARX),	    T(SBB),
+	T(SCAS),       T(SETCC),       T(SFENCE),     T(SHL),	     T(SHLD),	    T(SHLX),
+	T(SHR),	       T(SHRD),	       T(SHRX),	      T(STC),	     T(STD),	    T(STOS),
+	T(SUB),	       T(TEST),	       T(TZCNT),      T(XADD),	     T(XCHG),	    T(XLAT),
+	T(XOR),
 #undef T
 };
 
@@ -282,7 +297,8 @@ static unsigned form_count;
 
 static bool is_string(unsigned op)
 {
-	return op == X86_OP_MOVS || op == X86_OP_STOS || op == X86_OP_LODS || op == X86_OP_CMPS || op == X86_OP_SCAS;
+	return op == X86_OP_MOVS || op == X86_OP_STOS || op == X86_OP_LODS || op == X86_OP_CMPS ||
+	       op == X86_OP_SCAS;
 }
 
 static bool is_branch(unsigned op)
@@ -297,7 +313,8 @@ static unsigned opcode_of(const struct x86_insn *i)
 	bool one = i->encoding == X86_MAP_1, two = i->encoding == X86_MAP_0F;
 	unsigned row = i->opcode & 0xf0u;
 
-	if ((one && (row == 0x50 || row == 0xb0 || (i->opcode & 0xf8) == 0x90)) || (two && (i->opcode & 0xf8) == 0xc8))
+	if ((one && (row == 0x50 || row == 0xb0 || (i->opcode & 0xf8) == 0x90)) ||
+	    (two && (i->opcode & 0xf8) == 0xc8))
 		return i->opcode & 0xf8u;
 	return i->opcode;
 }
@@ -305,8 +322,8 @@ static unsigned opcode_of(const struct x86_insn *i)
 static bool same_form(const struct x86_insn *a, const struct x86_insn *b)
 {
 	return a->op == b->op && a->form == b->form && a->op_bytes == b->op_bytes &&
-	       a->src_bytes == b->src_bytes && opcode_of(a) == opcode_of(b) && a->encoding == b->encoding &&
-	       (a->flags & X86_F_MEM) == (b->flags & X86_F_MEM) &&
+	       a->src_bytes == b->src_bytes && opcode_of(a) == opcode_of(b) &&
+	       a->encoding == b->encoding && (a->flags & X86_F_MEM) == (b->flags & X86_F_MEM) &&
 	       (a->prefixes & X86_P_LOCK) == (b->prefixes & X86_P_LOCK) &&
 	       (!is_string(a->op) || a->prefixes == b->prefixes);
 }
@@ -315,8 +332,8 @@ static bool is_tested(const struct form *f)
 {
 	const struct x86_insn *i = &f->insn;
 
-	if (i->op == X86_OP_MOV && (i->form == X86_R_C || i->form == X86_C_R || i->form == X86_R_D ||
-				    i->form == X86_D_R || i->form == X86_S_E))
+	if (i->op == X86_OP_MOV && (i->form == X86_R_C || i->form == X86_C_R ||
+				    i->form == X86_R_D || i->form == X86_D_R || i->form == X86_S_E))
 		return false;
 	if (i->op == X86_OP_POP && i->form == X86_S)
 		return false;
@@ -402,7 +419,8 @@ static bool encode(const struct form *f, const struct encoding *e, u8 *bytes, st
 static void form_try(const struct form *candidate)
 {
 	struct form f = *candidate;
-	struct encoding e = { .reg = f.reg, .rm = 1, .base = 3, .index = 1, .mod = 2, .disp = 0x10, .vvvv = 1 };
+	struct encoding e = {
+		.reg = f.reg, .rm = 1, .base = 3, .index = 1, .mod = 2, .disp = 0x10, .vvvv = 1};
 	struct x86_insn i;
 	u8 bytes[32];
 
@@ -437,20 +455,31 @@ static void forms_find(void)
 	for (unsigned w = 0; w < 2; w++)
 	for (unsigned place = 0; place < 3; place++)
 	for (unsigned reg = 0; reg < 8; reg++) {
-		bool is_prefix = map == X86_MAP_1 && ((opcode & 0xe7) == 0x26 || (opcode & 0xf0) == 0x40 ||
-			(opcode & 0xfc) == 0x64 || opcode == 0xf0 || (opcode & 0xfe) == 0xf2 ||
-			opcode == 0x0f || opcode == 0xc4 || opcode == 0xc5 || opcode == 0x62);
+		bool is_prefix =
+			map == X86_MAP_1 &&
+			((opcode & 0xe7) == 0x26 || (opcode & 0xf0) == 0x40 ||
+			 (opcode & 0xfc) == 0x64 || opcode == 0xf0 || (opcode & 0xfe) == 0xf2 ||
+			 opcode == 0x0f || opcode == 0xc4 || opcode == 0xc5 || opcode == 0x62);
 
 		if (is_prefix || (vex && place == 2))
 			continue;
-		f = (struct form){ .prefix = vex ? 0 : prefixes[p], .lock = place == 2, .w = w, .vex = vex, .mem = place > 0,
-				   .pp = (u8)(p == 0 ? 0 : p == 1 ? 1 : p == 2 ? 3 : 2), .map = (u8)map,
-				   .opcode = (u8)opcode, .reg = (u8)reg };
+		f = (struct form){.prefix = vex ? 0 : prefixes[p],
+				  .lock = place == 2,
+				  .w = w,
+				  .vex = vex,
+				  .mem = place > 0,
+				  .pp = (u8)(p == 0   ? 0
+					     : p == 1 ? 1
+					     : p == 2 ? 3
+						      : 2),
+				  .map = (u8)map,
+				  .opcode = (u8)opcode,
+				  .reg = (u8)reg};
 		form_try(&f);
 	}
 }
 
-/* -- states --------------------------------------------------------------------------------- */
+/* -- states --------------------------------------------------------------------------- */
 #define ARITH	0x8d5u
 
 static u64 buffer_address(unsigned margin)
@@ -462,10 +491,12 @@ static u64 buffer_address(unsigned margin)
 }
 
 /* Random registers, then what this instruction needs to stay in the buffer. */
-static void state_make(const struct form *f, const struct encoding *e, const struct x86_insn *i, u64 *gpr, u64 *flags)
+static void state_make(const struct form *f, const struct encoding *e, const struct x86_insn *i,
+		       u64 *gpr, u64 *flags)
 {
-	bool bit_string = f->mem && i->form == X86_E_G && (i->op == X86_OP_BT || i->op == X86_OP_BTS ||
-							   i->op == X86_OP_BTR || i->op == X86_OP_BTC);
+	bool bit_string = f->mem && i->form == X86_E_G &&
+			  (i->op == X86_OP_BT || i->op == X86_OP_BTS || i->op == X86_OP_BTR ||
+			   i->op == X86_OP_BTC);
 	unsigned step = 0;
 
 	for (unsigned n = 0; n < 16; n++)
@@ -476,7 +507,9 @@ static void state_make(const struct form *f, const struct encoding *e, const str
 	gpr[X86_RSP] = ((uintptr_t)buffer + 1024 + random_below(BUFFER_BYTES - 2048)) & ~7ull;
 	if (is_string(i->op)) {
 		gpr[X86_RSI] = (uintptr_t)buffer + 1024 + random_below(BUFFER_BYTES - 2048);
-		gpr[X86_RDI] = random_below(2) ? gpr[X86_RSI] + random_below(64) - 32 : (uintptr_t)buffer + 1024 + random_below(BUFFER_BYTES - 2048);
+		gpr[X86_RDI] = random_below(2) ? gpr[X86_RSI] + random_below(64) - 32
+					       : (uintptr_t)buffer + 1024 +
+							 random_below(BUFFER_BYTES - 2048);
 		gpr[X86_RCX] = random_below(100);
 	}
 	if (i->op == X86_OP_DIV || i->op == X86_OP_IDIV) {
@@ -494,7 +527,8 @@ static void state_make(const struct form *f, const struct encoding *e, const str
 		gpr[X86_RBX] = (uintptr_t)buffer + 1024 + random_below(4096);
 	if (i->op == X86_OP_ENTER || i->op == X86_OP_LEAVE)
 		gpr[X86_RBP] = ((uintptr_t)buffer + 2048 + random_below(4096));
-	if ((i->op == X86_OP_LOOP || i->op == X86_OP_LOOPE || i->op == X86_OP_LOOPNE || i->op == X86_OP_JRCXZ) &&
+	if ((i->op == X86_OP_LOOP || i->op == X86_OP_LOOPE || i->op == X86_OP_LOOPNE ||
+	     i->op == X86_OP_JRCXZ) &&
 	    random_below(2))
 		gpr[X86_RCX] = random_below(3);
 	if (i->op == X86_OP_MOVDIR64B)
@@ -506,7 +540,9 @@ static void state_make(const struct form *f, const struct encoding *e, const str
 	}
 	if (f->mem) {
 		u64 target = buffer_address(1024), mask = e->adsize ? 0xffffffff : ~0ull;
-		u64 disp = e->mod == 0 ? 0 : e->mod == 1 ? (u64)(s64)(s8)e->disp : (u64)(s64)(s32)e->disp;
+		u64 disp = e->mod == 0	 ? 0
+			   : e->mod == 1 ? (u64)(s64)(s8)e->disp
+					 : (u64)(s64)(s32)e->disp;
 		bool index = e->index != 4;
 
 		if (i->op == X86_OP_CMPXCHG16B)
@@ -515,7 +551,8 @@ static void state_make(const struct form *f, const struct encoding *e, const str
 			gpr[e->index] = random_below(64);
 		if (i->op == X86_OP_POP && e->base == X86_RSP)
 			step = i->op_bytes;
-		gpr[e->base] = (target - disp - step - (index ? gpr[e->index] << e->scale : 0)) & mask;
+		gpr[e->base] =
+			(target - disp - step - (index ? gpr[e->index] << e->scale : 0)) & mask;
 		if (e->adsize && e->base != X86_RSP)
 			gpr[e->base] |= random_u64() << 32;
 	}
@@ -557,9 +594,15 @@ static bool encoding_make(const struct form *f, struct encoding *e, u8 *bytes, s
 {
 	for (unsigned attempt = 0; attempt < 200; attempt++) {
 		*e = (struct encoding){
-			.reg = random_below(16), .rm = random_below(16), .base = random_below(16),
-			.index = random_below(16), .scale = random_below(4), .vvvv = random_below(16),
-			.mod = random_below(3), .disp = (u32)random_below(512) - 256, .imm = random_value(),
+			.reg = random_below(16),
+			.rm = random_below(16),
+			.base = random_below(16),
+			.index = random_below(16),
+			.scale = random_below(4),
+			.vvvv = random_below(16),
+			.mod = random_below(3),
+			.disp = (u32)random_below(512) - 256,
+			.imm = random_value(),
 			.adsize = random_below(5) == 0,
 		};
 		if (attempt % 2)
@@ -573,29 +616,33 @@ static bool encoding_make(const struct form *f, struct encoding *e, u8 *bytes, s
 		if (f->insn.form == X86_A_MOFFS || f->insn.form == X86_MOFFS_A)
 			e->imm = buffer_address(64);
 		if (is_branch(f->insn.op))
-			e->adsize = e->adsize && (f->insn.op != X86_OP_JMP && f->insn.op != X86_OP_CALL);
+			e->adsize = e->adsize &&
+				    (f->insn.op != X86_OP_JMP && f->insn.op != X86_OP_CALL);
 		if (f->mem && (e->index == e->base || (e->index & 15) == 4))
 			continue;
 		if (!encode(f, e, bytes, i))
 			continue;
-		if (f->mem && i->op != X86_OP_LEA && (i->reg & 15) == e->base && (f->insn.form == X86_E_G || i->op == X86_OP_MOVDIR64B))
+		if (f->mem && i->op != X86_OP_LEA && (i->reg & 15) == e->base &&
+		    (f->insn.form == X86_E_G || i->op == X86_OP_MOVDIR64B))
 			continue;
 		if (f->mem && (i->reg & 15) == e->index)
 			continue;
 		if (i->op == X86_OP_CALL && i->form == X86_E && !f->mem && i->rm == X86_RSP)
 			continue;			/* RSP cannot be a target and a stack */
-		if (i->op == X86_OP_LEAVE || i->op == X86_OP_ENTER || !f->mem || e->base != X86_RSP || !e->adsize)
+		if (i->op == X86_OP_LEAVE || i->op == X86_OP_ENTER || !f->mem ||
+		    e->base != X86_RSP || !e->adsize)
 			return true;
 	}
 	return false;
 }
 
-/* -- comparison --------------------------------------------------------------------------- */
+/* -- comparison ----------------------------------------------------------------------- */
 static unsigned differences;
 static u64 executed, faults;
 static unsigned by_op[X86_OPS];
 
-static void report(const struct form *f, const struct x86_insn *i, const char *what, u64 ours, u64 theirs, u64 in)
+static void report(const struct form *f, const struct x86_insn *i, const char *what, u64 ours,
+		   u64 theirs, u64 in)
 {
 	(void)f;
 	test_failures++;
@@ -612,21 +659,24 @@ static void report(const struct form *f, const struct x86_insn *i, const char *w
 /* Flags that need not be equal. */
 static u64 undefined_flags(const struct x86_insn *i)
 {
-	bool rotate = i->op == X86_OP_ROL || i->op == X86_OP_ROR || i->op == X86_OP_RCL || i->op == X86_OP_RCR;
+	bool rotate = i->op == X86_OP_ROL || i->op == X86_OP_ROR || i->op == X86_OP_RCL ||
+		      i->op == X86_OP_RCR;
 	unsigned count = i->imm & (i->op_bytes == 8 ? 63 : 31);
 
 	return rotate && i->form == X86_E_I && count != 1 ? X86_FLAG_OF : 0;
 }
 
-static void compare(const struct form *f, const struct x86_insn *i, enum x86_result r, const u8 *memory)
+static void compare(const struct form *f, const struct x86_insn *i, enum x86_result r,
+		    const u8 *memory)
 {
-	static const char *const names[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8",
-					     "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+	static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+					    "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 
 	if (faulted || r) {
 		faults++;
 		if (!faulted || r != X86_FAULT || cpu.fault.vector != X86_DE)
-			report(f, i, "result (a fault's vector)", r == X86_FAULT ? cpu.fault.vector : 256 + r, faulted, 0);
+			report(f, i, "result (a fault's vector)",
+			       r == X86_FAULT ? cpu.fault.vector : 256 + r, faulted, 0);
 		for (unsigned n = 0; n < 16; n++)
 			if (cpu.gpr[n] != native->in[n])
 				report(f, i, names[n], cpu.gpr[n], native->in[n], native->in[n]);
@@ -645,7 +695,8 @@ static void compare(const struct form *f, const struct x86_insn *i, enum x86_res
 			break;
 		}
 	if (is_branch(i->op)) {
-		bool taken = cpu.rip == (uintptr_t)taken_at || cpu.rip == (uintptr_t)insn_at + i->len + 5;
+		bool taken = cpu.rip == (uintptr_t)taken_at ||
+			     cpu.rip == (uintptr_t)insn_at + i->len + 5;
 
 		if (taken != native->taken)
 			report(f, i, "branch taken", taken, native->taken, native->in_flags);
@@ -694,7 +745,8 @@ static void form_test(const struct form *f)
 
 		if (!encoding_make(f, &e, bytes, &i)) {
 			unencodable++;
-			fprintf(stderr, "no encoding of %s opcode %02x\n", x86_op_name(f->insn.op), f->opcode);
+			fprintf(stderr, "no encoding of %s opcode %02x\n", x86_op_name(f->insn.op),
+				f->opcode);
 			return;
 		}
 		i.exec = x86_bind(&cpu, &i);
@@ -751,7 +803,7 @@ static void every_form_as_the_silicon(void)
 	       (unsigned long long)executed, (unsigned long long)faults, differences);
 }
 
-/* -- instructions that only 32-bit code has -------------------------------------------------- */
+/* -- instructions that only 32-bit code has ------------------------------------------- */
 /* The stub calls them through the 32-bit code segment and is returned to. */
 static void stub_put_32(const u8 *bytes, unsigned len)
 {
@@ -785,24 +837,36 @@ static void compare_32(const struct x86_insn *i, enum x86_result r, u64 undefine
 	}
 	for (unsigned n = 0; n < 8; n++)
 		if ((u32)cpu.gpr[n] != (u32)native->out[n])
-			report(NULL, i, "register", (u32)cpu.gpr[n], (u32)native->out[n], (u32)native->in[n]);
+			report(NULL, i, "register", (u32)cpu.gpr[n], (u32)native->out[n],
+			       (u32)native->in[n]);
 	if ((cpu.rflags ^ native->out_flags) & ~undefined)
 		report(NULL, i, "rflags", cpu.rflags, native->out_flags, native->in_flags);
 }
 
 static void instructions_of_32_bit_code(void)
 {
-	static const struct { u8 bytes[3], len; u64 undefined; } table[] = {
-		{ { 0x27 }, 1, X86_FLAG_OF }, { { 0x2f }, 1, X86_FLAG_OF },
-		{ { 0x37 }, 1, X86_FLAG_OF | X86_FLAG_SF | X86_FLAG_ZF | X86_FLAG_PF },
-		{ { 0x3f }, 1, X86_FLAG_OF | X86_FLAG_SF | X86_FLAG_ZF | X86_FLAG_PF },
-		{ { 0xd4, 0x0a }, 2, X86_FLAG_OF | X86_FLAG_CF | X86_FLAG_AF },
-		{ { 0xd4, 0x00 }, 2, 0 }, { { 0xd4, 0x91 }, 2, X86_FLAG_OF | X86_FLAG_CF | X86_FLAG_AF },
-		{ { 0xd5, 0x0a }, 2, X86_FLAG_OF | X86_FLAG_CF | X86_FLAG_AF },
-		{ { 0xd5, 0xc3 }, 2, X86_FLAG_OF | X86_FLAG_CF | X86_FLAG_AF }, /* undefined, yet equal on Intel's */
-		{ { 0xd6 }, 1, 0 }, { { 0x40 }, 1, 0 }, { { 0x47 }, 1, 0 }, { { 0x4b }, 1, 0 }, { { 0x66, 0x41 }, 2, 0 },
-		{ { 0x66, 0x4e }, 2, 0 }, { { 0x60, 0x61 }, 1, 0 }, { { 0x82, 0xc4, 0x77 }, 3, 0 },
-		{ { 0x82, 0xd9, 0x80 }, 3, 0 },
+	static const struct { u8 bytes[3], len; u64 undefined;
+	} table[] = {
+		{{0x27}, 1, X86_FLAG_OF},
+		{{0x2f}, 1, X86_FLAG_OF},
+		{{0x37}, 1, X86_FLAG_OF | X86_FLAG_SF | X86_FLAG_ZF | X86_FLAG_PF},
+		{{0x3f}, 1, X86_FLAG_OF | X86_FLAG_SF | X86_FLAG_ZF | X86_FLAG_PF},
+		{{0xd4, 0x0a}, 2, X86_FLAG_OF | X86_FLAG_CF | X86_FLAG_AF},
+		{{0xd4, 0x00}, 2, 0},
+		{{0xd4, 0x91}, 2, X86_FLAG_OF | X86_FLAG_CF | X86_FLAG_AF},
+		{{0xd5, 0x0a}, 2, X86_FLAG_OF | X86_FLAG_CF | X86_FLAG_AF},
+		{{0xd5, 0xc3},
+		 2,
+		 X86_FLAG_OF | X86_FLAG_CF | X86_FLAG_AF}, /* undefined, yet equal on Intel's */
+		{{0xd6}, 1, 0},
+		{{0x40}, 1, 0},
+		{{0x47}, 1, 0},
+		{{0x4b}, 1, 0},
+		{{0x66, 0x41}, 2, 0},
+		{{0x66, 0x4e}, 2, 0},
+		{{0x60, 0x61}, 1, 0},
+		{{0x82, 0xc4, 0x77}, 3, 0},
+		{{0x82, 0xd9, 0x80}, 3, 0},
 	};
 	struct x86_seg code32 = { .attr = 0xcfb, .limit = ~0u, .selector = USER_CS_32 };
 	unsigned before = differences;
@@ -837,8 +901,10 @@ static void instructions_of_32_bit_code(void)
 			if (pusha) {
 				EXPECT_EQ(r, X86_OK);
 				EXPECT_EQ(cpu.gpr[X86_RSP], native->in[X86_RSP] - 32);
-				EXPECT_EQ(*(u32 *)(void *)(buffer + 512 - 20), (u32)native->in[X86_RSP]);
-				EXPECT_EQ(*(u32 *)(void *)(buffer + 512 - 32), (u32)native->in[X86_RDI]);
+				EXPECT_EQ(*(u32 *)(void *)(buffer + 512 - 20),
+					  (u32)native->in[X86_RSP]);
+				EXPECT_EQ(*(u32 *)(void *)(buffer + 512 - 32),
+					  (u32)native->in[X86_RDI]);
 				executed++;
 				continue;
 			}
@@ -852,7 +918,8 @@ static void instructions_of_32_bit_code(void)
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+	struct sigaction action = {.sa_sigaction = on_fault,
+				   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 	stack_t stack = { .ss_sp = malloc(65536), .ss_size = 65536 };
 	u8 *low;
 

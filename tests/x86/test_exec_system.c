@@ -6,7 +6,7 @@
 
 #include "tests/x86/exec_machine.h"
 
-/* -- segments --------------------------------------------------------------------------- */
+/* -- segments ------------------------------------------------------------------------- */
 static enum x86_result load_segment(unsigned seg, u16 selector)
 {
 	cpu.gpr[X86_RAX] = selector;
@@ -42,7 +42,7 @@ static void segment_loads(void)
 	EXPECT_EQ(load_segment(X86_SS, 0), X86_OK);		/* null is fine below privilege 3 */
 	machine_64(3);
 	EXPECT_FAULT(load_segment(X86_SS, 3), X86_GP, 0);
-	machine_32(0);						/* POP and LDS leave all as it was on a fault */
+	machine_32(0); /* POP and LDS leave all as it was on a fault */
 	put32(cpu.gpr[X86_RSP], ABSENT);
 	EXPECT_FAULT(RUN(0x1f), X86_NP, ABSENT);
 	EXPECT_EQ(cpu.gpr[X86_RSP], STACK0 - 0x1000);
@@ -183,7 +183,7 @@ static void descriptor_table_registers(void)
 	EXPECT_EQ(cpu.seg[X86_GS].base, 5);
 }
 
-/* -- strings ------------------------------------------------------------------------------ */
+/* -- strings -------------------------------------------------------------------------- */
 static void string_fault_at_an_element(void)
 {
 	machine_64(0);
@@ -241,18 +241,18 @@ static void string_in_pages_of_the_tlb(void)
 	EXPECT_EQ(RUN(0xf3, 0x48, 0xa5), X86_OK);
 	EXPECT(!memcmp(memory + DATA + 5, memory + DATA + 0x2003, 0x1800));
 	EXPECT_EQ(cpu.gpr[X86_RDI], DATA + 0x3803);
-	cpu.gpr[X86_RSI] = DATA;				/* overlapping forward: a pattern spreads */
+	cpu.gpr[X86_RSI] = DATA; /* overlapping forward: a pattern spreads */
 	cpu.gpr[X86_RDI] = DATA + 1;
 	cpu.gpr[X86_RCX] = 100;
 	memory[DATA] = 0x77;
 	EXPECT_EQ(RUN(0xf3, 0xa4), X86_OK);
 	EXPECT_EQ(memory[DATA + 100], 0x77);
-	EXPECT_EQ(writes_seen, 1);				/* the one element that crosses a page */
+	EXPECT_EQ(writes_seen, 1); /* the one element that crosses a page */
 }
 
 static void string_addresses_wrap(void)
 {
-	machine_32(0);						/* 16-bit addresses within 32-bit code */
+	machine_32(0); /* 16-bit addresses within 32-bit code */
 	cpu.gpr[X86_RDI] = 0xabcdffff;
 	cpu.gpr[X86_RCX] = 0x12340002;
 	cpu.gpr[X86_RAX] = 0x99;
@@ -278,7 +278,7 @@ static void string_ports(void)
 	cpu.gpr[X86_RCX] = 4;
 	EXPECT_EQ(RUN(0xf3, 0x66, 0x6d), X86_OK);
 	EXPECT_EQ(get16(DATA + 6), 0x1f3);
-	bad_page = DATA + 0x1000;				/* nothing is read from the port that cannot be stored */
+	bad_page = DATA + 0x1000; /* nothing is read from the port that cannot be stored */
 	cpu.gpr[X86_RDI] = DATA + 0x1000;
 	cpu.gpr[X86_RCX] = 1;
 	EXPECT_FAULT(RUN(0xf3, 0x6c), X86_PF, X86_PF_W);
@@ -286,11 +286,12 @@ static void string_ports(void)
 	cpu.hooked = BIT_U64(X86_HOOK_IO);
 	hook_answer = X86_EXIT;
 	EXPECT_EQ(RUN(0xf3, 0x6c), X86_EXIT);
-	EXPECT_EQ(hook_info, 0x1f0 | X86_IO_IN | X86_IO_STRING | X86_IO_REP | 1 << X86_IO_SIZE_SHIFT | 8 << X86_IO_AD_SHIFT);
+	EXPECT_EQ(hook_info, 0x1f0 | X86_IO_IN | X86_IO_STRING | X86_IO_REP |
+				     1 << X86_IO_SIZE_SHIFT | 8 << X86_IO_AD_SHIFT);
 	EXPECT_EQ(cpu.gpr[X86_RCX], 1);
 }
 
-/* -- ports -------------------------------------------------------------------------------- */
+/* -- ports ---------------------------------------------------------------------------- */
 static void port_permissions(void)
 {
 	machine_32(3);
@@ -303,7 +304,7 @@ static void port_permissions(void)
 	EXPECT_FAULT(RUN(0xe5, 0x60), X86_GP, 0);		/* four ports */
 	cpu.gpr[X86_RDX] = 0xffff;				/* beyond the TSS */
 	EXPECT_FAULT(RUN(0xec), X86_GP, 0);
-	cpu.hooked = BIT_U64(X86_HOOK_IO);			/* permission comes before the intercept */
+	cpu.hooked = BIT_U64(X86_HOOK_IO); /* permission comes before the intercept */
 	EXPECT_FAULT(RUN(0xec), X86_GP, 0);
 	EXPECT_EQ(hooks_seen, 0);
 	cpu.rflags |= X86_FLAG_IOPL;
@@ -313,7 +314,7 @@ static void port_permissions(void)
 	EXPECT_EQ(out_last >> 32, 0x80 << 8 | 4);
 }
 
-/* -- flags ------------------------------------------------------------------------------------ */
+/* -- flags ---------------------------------------------------------------------------- */
 static void flags_by_privilege(void)
 {
 	machine_32(3);
@@ -346,7 +347,7 @@ static void flags_by_privilege(void)
 	EXPECT_FAULT(RUN(0x0f, 0x01, 0xcb), X86_UD, 0);
 }
 
-/* -- control registers ------------------------------------------------------------------------- */
+/* -- control registers ---------------------------------------------------------------- */
 static enum x86_result write_cr(unsigned n, u64 v)
 {
 	cpu.gpr[X86_RAX] = v;
@@ -389,7 +390,7 @@ static void control_registers(void)
 	cpu.cr0 |= X86_CR0_TS;
 	EXPECT_EQ(RUN(0x0f, 0x06), X86_OK);
 	EXPECT(!(cpu.cr0 & X86_CR0_TS));
-	cpu.gpr[X86_RAX] = 0xe;					/* LMSW sets but does not clear PE */
+	cpu.gpr[X86_RAX] = 0xe; /* LMSW sets but does not clear PE */
 	EXPECT_EQ(RUN(0x0f, 0x01, 0xf0), X86_OK);
 	EXPECT_EQ(cpu.cr0 & 0xf, 0xf);
 	EXPECT(x86_state_is_valid(&cpu));
@@ -445,7 +446,7 @@ static void debug_registers(void)
 	EXPECT_FAULT(RUN(0x0f, 0x21, 0xe0), X86_UD, 0);		/* DR4 */
 }
 
-/* -- the rest -------------------------------------------------------------------------------------- */
+/* -- the rest ------------------------------------------------------------------------- */
 static void order_of_checks(void)
 {
 	machine_64(3);
@@ -461,7 +462,7 @@ static void order_of_checks(void)
 	cpu.hooked = ~0ull;
 	hook_answer = X86_EXIT;
 	cpu.gpr[X86_RBX] = 1ull << 63;
-	EXPECT_EQ(RUN(0x0f, 0x01, 0x13), X86_EXIT);		/* the intercept before the operand */
+	EXPECT_EQ(RUN(0x0f, 0x01, 0x13), X86_EXIT); /* the intercept before the operand */
 	EXPECT_EQ(hook_what, X86_HOOK_GDTR_WRITE);
 	EXPECT_EQ(RUN(0x0f, 0x01, 0x3b), X86_EXIT);
 	EXPECT_EQ(hook_what, X86_HOOK_INVLPG);
@@ -542,7 +543,7 @@ static void features_and_lock(void)
 	EXPECT_EQ(RUN(0x8a, 0x03), X86_OK);
 }
 
-/* -- several processors ---------------------------------------------------------------------- */
+/* -- several processors --------------------------------------------------------------- */
 #define ROUNDS	200000u
 
 static const struct x86 *template;

@@ -6,10 +6,11 @@
 
 static struct x86_event event_of(unsigned vector, unsigned type)
 {
-	return (struct x86_event){ .valid = true, .vector = (u8)vector, .type = (u8)type, .return_rip = 0x1234 };
+	return (struct x86_event){
+		.valid = true, .vector = (u8)vector, .type = (u8)type, .return_rip = 0x1234};
 }
 
-/* -- delivery --------------------------------------------------------------------------- */
+/* -- delivery ------------------------------------------------------------------------- */
 static void real_mode_interrupt_and_iret(void)
 {
 	struct x86_event e = event_of(8, X86_EVENT_INTR);
@@ -60,7 +61,8 @@ static void protected_interrupt_from_user(void)
 	EXPECT_EQ(get32(STACK0 - 24), 0x55);
 	EXPECT_EQ(get32(STACK0 - 20), 0x1234);
 	EXPECT_EQ(get32(STACK0 - 16), CODE3);
-	EXPECT_EQ(get32(STACK0 - 12), X86_FLAG_IF | X86_FLAG_NT | X86_FLAG_RF | 2);	/* a fault: RF in the image */
+	/* a fault: RF in the image */
+	EXPECT_EQ(get32(STACK0 - 12), X86_FLAG_IF | X86_FLAG_NT | X86_FLAG_RF | 2);
 	EXPECT_EQ(get32(STACK0 - 8), STACK3);
 	EXPECT_EQ(get32(STACK0 - 4), DATA3);
 	EXPECT(!(cpu.rflags & (X86_FLAG_IF | X86_FLAG_NT)));
@@ -185,7 +187,7 @@ static void long_mode_interrupts(void)
 	EXPECT_EQ(cpu.seg[X86_SS].selector, DATA3);
 	EXPECT_EQ(cpu.stack_bits, 64);
 
-	e = event_of(X86_NMI, X86_EVENT_NMI);			/* IST 1, from the same level, aligned */
+	e = event_of(X86_NMI, X86_EVENT_NMI); /* IST 1, from the same level, aligned */
 	machine_64(0);
 	idt_set(X86_NMI, gate(CODE0_64, HANDLER_AT, 0x8e, 1), 0);
 	EXPECT_EQ(x86_deliver(&cpu, &e), X86_OK);
@@ -196,7 +198,7 @@ static void long_mode_interrupts(void)
 	EXPECT(!cpu.nmi_blocked);
 	EXPECT_EQ(cpu.gpr[X86_RSP], STACK0 - 0x1000);
 
-	machine_64(0);						/* 32-bit code in the gate; bad stacks */
+	machine_64(0); /* 32-bit code in the gate; bad stacks */
 	idt_set(3, gate(CODE0, HANDLER_AT, 0x8e, 0), 0);
 	e = event_of(3, X86_EVENT_INTR);
 	EXPECT_EQ(x86_deliver(&cpu, &e), X86_FAULT);
@@ -223,13 +225,14 @@ static void iretq_checks(void)
 	EXPECT_FAULT(RUN(0x48, 0xcf), X86_GP, 0);
 	put64(sp + 32, DATA0);
 	EXPECT_FAULT(RUN(0x48, 0xcf), X86_GP, DATA0);
-	put64(sp + 8, CODE0_64), put64(sp + 32, 0);		/* null SS for privilege 0 is fine */
+	put64(sp + 8, CODE0_64), put64(sp + 32, 0); /* null SS for privilege 0 is fine */
 	EXPECT_EQ(RUN(0x48, 0xcf), X86_OK);
 	EXPECT_EQ(cpu.gpr[X86_RSP], STACK3);
 	EXPECT_EQ(cpu.cpl, 0);
 	machine_64(0);						/* to compatibility mode */
 	cpu.seg[X86_DS] = cpu.seg[X86_ES] = segment_of(DATA3);
-	put64(sp, 0x5000), put64(sp + 8, CODE3), put64(sp + 16, 0x202), put64(sp + 24, 0x123456789), put64(sp + 32, DATA3);
+	put64(sp, 0x5000), put64(sp + 8, CODE3), put64(sp + 16, 0x202), put64(sp + 24, 0x123456789),
+		put64(sp + 32, DATA3);
 	EXPECT_EQ(RUN(0x48, 0xcf), X86_OK);
 	EXPECT_EQ(cpu.code_bits, 32);
 	EXPECT_EQ(cpu.stack_bits, 32);
@@ -240,7 +243,7 @@ static void iretq_checks(void)
 	EXPECT_FAULT(RUN(0x48, 0xcf), X86_GP, 0);		/* no tasks in long mode */
 }
 
-/* -- virtual-8086 mode -------------------------------------------------------------------- */
+/* -- virtual-8086 mode ---------------------------------------------------------------- */
 static void vm86_round_trip(void)
 {
 	struct x86_event e = event_of(0x20, X86_EVENT_INTR);
@@ -309,7 +312,7 @@ static void vm86_iopl_and_vme(void)
 	EXPECT_EQ(get16(0x300fe) & 0x3200, 0x3200);
 }
 
-/* -- far transfers -------------------------------------------------------------------------- */
+/* -- far transfers -------------------------------------------------------------------- */
 static void far_calls_real(void)
 {
 	machine_real();
@@ -337,7 +340,7 @@ static void far_jumps_protected(void)
 	EXPECT_EQ(RUN(0xea, 0, 0x60, 0, 0, CONFORMING, 0), X86_OK);
 	EXPECT_EQ(cpu.cpl, 3);
 	EXPECT_EQ(cpu.seg[X86_CS].selector, CONFORMING | 3);
-	machine_64(0);						/* 64-bit code to 32-bit code and back */
+	machine_64(0); /* 64-bit code to 32-bit code and back */
 	put32(DATA, 0x6000);
 	put16(DATA + 4, CODE0);
 	cpu.gpr[X86_RAX] = DATA;
@@ -376,7 +379,7 @@ static void call_gates(void)
 	put64(GDT + 0x48, gate(CODE0, HANDLER_AT, 0x6c, 0));
 	EXPECT_FAULT(RUN(0x9a, 1, 2, 3, 4, CALL_GATE, 0), X86_NP, CALL_GATE & ~3);
 	put64(GDT + 0x48, gate(CODE0, HANDLER_AT, 0xec, 0));
-	EXPECT_FAULT(RUN(0xea, 1, 2, 3, 4, CALL_GATE, 0), X86_GP, CODE0);	/* JMP cannot go inward */
+	EXPECT_FAULT(RUN(0xea, 1, 2, 3, 4, CALL_GATE, 0), X86_GP, CODE0); /* JMP cannot go inward */
 
 	machine_64(3);
 	put32(DATA, 0);
@@ -392,7 +395,7 @@ static void call_gates(void)
 	EXPECT_EQ(cpu.gpr[X86_RSP], STACK3);
 }
 
-/* -- tasks ---------------------------------------------------------------------------------- */
+/* -- tasks ---------------------------------------------------------------------------- */
 static void task_b_make(u32 eflags)
 {
 	put32(TSS2 + 28, 0x777000);				/* CR3 */
@@ -401,7 +404,8 @@ static void task_b_make(u32 eflags)
 	for (unsigned n = 0; n < 8; n++)
 		put32(TSS2 + 40 + 4 * n, 0x1000 + n);
 	put32(TSS2 + 40 + 4 * 4, STACK3);
-	put16(TSS2 + 72, DATA0), put16(TSS2 + 76, CODE0), put16(TSS2 + 80, DATA0), put16(TSS2 + 84, DATA0);
+	put16(TSS2 + 72, DATA0), put16(TSS2 + 76, CODE0), put16(TSS2 + 80, DATA0),
+		put16(TSS2 + 84, DATA0);
 	put16(TSS2 + 96, LDT_SEL);
 }
 
@@ -465,7 +469,7 @@ static void task_faults(void)
 	put64(GDT + TSS_B, descriptor(TSS2, 0x67, 0x009));
 	EXPECT_FAULT(RUN(0xea, 0, 0, 0, 0, TSS_B, 0), X86_NP, TSS_B);
 	put64(GDT + TSS_B, descriptor(TSS2, 0x67, 0x089));
-	put16(TSS2 + 80, CODE0);				/* a bad SS: found in the new task */
+	put16(TSS2 + 80, CODE0); /* a bad SS: found in the new task */
 	EXPECT_EQ(RUN(0xea, 0, 0, 0, 0, TSS_B, 0), X86_FAULT);
 	EXPECT_EQ(cpu.fault.vector, X86_TS);
 	EXPECT_EQ(cpu.fault.error, CODE0);
@@ -473,7 +477,7 @@ static void task_faults(void)
 	EXPECT_EQ(cpu.rip, 0x6000);
 }
 
-/* -- system calls ----------------------------------------------------------------------------- */
+/* -- system calls --------------------------------------------------------------------- */
 static void syscall_and_sysret(void)
 {
 	machine_64(3);
