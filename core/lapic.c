@@ -409,6 +409,7 @@ static u64 base_reserved(struct vcpu *v)
 	return reserved | 0x2ff | (cpuid_has(v, X86_FEATURE_X2APIC) ? 0 : APIC_BASE_X2);
 }
 
+/* Without an in-kernel LAPIC too: then the client's does the rest. */
 int lapic_base_set(struct vcpu *v, u64 value, bool host)
 {
 	u64 from = v->apic_base & APIC_BASE_MODE, to = value & APIC_BASE_MODE;

@@ -175,14 +175,8 @@ static int misc_enable_set(struct vcpu *v, u64 data, bool host)
 
 static int apic_base_set(struct vcpu *v, u64 data, bool host)
 {
-	int r;
+	int r = lapic_base_set(v, data, host) ? GP : 0;
 
-	if (!v->lapic) {
-		v->apic_base = data;
-		cpuid_update_runtime(v);
-		return 0;
-	}
-	r = lapic_base_set(v, data, host) ? GP : 0;
 	if (!r)
 		cpuid_update_runtime(v);
 	return r;

@@ -121,10 +121,8 @@ static int sregs_set(struct vcpu *v, const struct kvm_sregs *s)
 
 	if (!sregs_are_valid(v, s) || (efer & ~(v->x.efer_valid | X86_EFER_LMA)))
 		return -EINVAL;
-	if (s->apic_base != v->apic_base && (v->lapic ? lapic_base_set(v, s->apic_base, true) : 0))
+	if (s->apic_base != v->apic_base && lapic_base_set(v, s->apic_base, true))
 		return -EINVAL;
-	if (!v->lapic)
-		v->apic_base = s->apic_base;
 	vcpu_regs_dirty(v, REGS_SEG | REGS_CR);
 #define SET(name, n) segment_set(&v->x.seg[n], &s->name);
 	SEGMENT_NAMES(SET)
