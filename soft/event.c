@@ -51,7 +51,9 @@ static enum x86_result intercepted_exception(struct soft_cpu *c)
 	r = soft_exit(c, VMEXIT_EXCP0 + f->vector, f->has_error ? f->error : 0,
 		      f->vector == X86_PF ? f->address : 0);
 	c->exit_bytes = f->vector == X86_PF && !(f->error & X86_PF_I);
-	if (f->trap)		/* INT3 and INTO: the state saved is before the instruction */
+	if (f->icebp)		/* INT1 is a trap here as everywhere, unless intercepted itself */
+		c->x.rip = c->x.next_rip;
+	else if (f->trap)	/* INT3 and INTO: the state saved is before the instruction */
 		c->exit_next_rip = c->x.next_rip;
 	return r;
 }
@@ -149,8 +151,8 @@ static void update_watching(struct soft_cpu *c)
 	}
 }
 
-/* Traps that the last instruction left.  After MOV SS they wait for one more. */
-static enum x86_result take_traps(struct soft_cpu *c, const struct x86_insn *last)
+/* Traps that the last instruction left.  After MOV SS (wait) they wait for one more. */
+static enum x86_result take_traps(struct soft_cpu *c, const struct x86_insn *last, bool wait)
 {
 	u64 bits;
 
@@ -158,7 +160,7 @@ static enum x86_result take_traps(struct soft_cpu *c, const struct x86_insn *las
 		c->debug |= DR6_BS;
 	c->stepping = false;
 	bits = c->debug;
-	if (!bits || (c->x.shadow == 2 && !c->shadow_armed))
+	if (!bits || wait)
 		return X86_OK;
 	return debug_exception(c, bits) == X86_EXIT ? X86_EXIT : X86_REPEAT;
 }
@@ -227,22 +229,24 @@ enum x86_result soft_boundary(struct soft_cpu *c)
 {
 	struct x86 *x = &c->x;
 	const struct x86_insn *last = c->current;
+	bool shadow_begins = false;
 	u32 pins = atomic_load_relaxed(&c->pins);
 	enum x86_result r;
 
 	c->current = NULL;
 	x->attention &= ~(X86_ATTN_FLAGS | X86_ATTN_MODE);
+	if (x->attention & X86_ATTN_SHADOW) {
+		shadow_begins = !c->shadow_armed;
+		if (shadow_begins)
+			c->shadow_armed = true;
+		else
+			forget_shadow(c);
+	}
 	if (UNLIKELY(x->attention & X86_ATTN_STEP)) {
 		update_watching(c);
-		r = take_traps(c, last);
+		r = take_traps(c, last, shadow_begins && x->shadow == 2);
 		if (r != X86_OK)
 			return r;
-	}
-	if (x->attention & X86_ATTN_SHADOW) {
-		if (c->shadow_armed)
-			forget_shadow(c);
-		else
-			c->shadow_armed = true;
 	}
 	if (pins && !x->shadow) {
 		r = take_pins(c, pins);
