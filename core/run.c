@@ -108,10 +108,20 @@ static enum next emulate(struct vcpu *v, const struct exit *e)
 	return emulated(v, emulate_instruction(v, e));
 }
 
+/* An instruction that the processor did not run itself is over: a client may be stepping. */
+static enum next stepped(struct vcpu *v)
+{
+	if (!(v->guest_debug & KVM_GUESTDBG_SINGLESTEP))
+		return NEXT_ENTER;
+	leave_debug(v, X86_DB);
+	v->run->debug.arch.dr6 |= BIT_U64(14);
+	return NEXT_LEAVE;
+}
+
 static enum next skip(struct vcpu *v, const struct exit *e)
 {
 	vcpu_skip(v, e->next_rip);
-	return NEXT_ENTER;
+	return stepped(v);
 }
 
 static enum next inject_ud(struct vcpu *v)
@@ -192,7 +202,7 @@ static enum next complete_io(struct vcpu *v)
 	if (v->io.in)
 		io_read_done(v, v->pio_page, v->io.bytes);
 	vcpu_skip(v, v->io.next_rip);
-	return NEXT_ENTER;
+	return stepped(v);
 }
 
 /* --- MSRs --------------------------------------------------------------------------------- */
@@ -253,7 +263,7 @@ static enum next complete_msr(struct vcpu *v, bool read)
 	if (read)
 		msr_read_done(v, v->run->msr.data);
 	vcpu_skip(v, v->msr_exit.next_rip);
-	return NEXT_ENTER;
+	return stepped(v);
 }
 
 /* --- the other exits ------------------------------------------------------------------------ */
@@ -276,7 +286,7 @@ static enum next exit_exception(struct vcpu *v, const struct exit *e)
 		if (hypercall_is_foreign(v)) {
 			hypercall_execute(v);
 			vcpu_skip(v, v->x.rip + 3);
-			return NEXT_ENTER;
+			return stepped(v);
 		}
 		break;
 	case X86_MC:	/* the host's, which its own handler sees */
@@ -325,7 +335,7 @@ static enum next exit_hlt(struct vcpu *v, const struct exit *e)
 	if (!v->lapic)
 		return leave(v, KVM_EXIT_HLT);
 	atomic_store_release(&v->mp_state, KVM_MP_STATE_HALTED);
-	return NEXT_ENTER;
+	return stepped(v);
 }
 
 static enum next exit_cr_write(struct vcpu *v, const struct exit *e)
@@ -405,9 +415,8 @@ static enum next exit_handle(struct vcpu *v, const struct exit *e)
 	case EXIT_HLT:		return exit_hlt(v, e);
 	case EXIT_PAUSE:
 		VCPU_COUNT(v, pause_exits);
-		vcpu_skip(v, e->next_rip);
 		host_yield();
-		return NEXT_ENTER;
+		return skip(v, e);
 	case EXIT_CR_WRITE:	return exit_cr_write(v, e);
 	case EXIT_DR:
 		VCPU_COUNT(v, dr_exits);

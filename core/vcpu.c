@@ -85,7 +85,7 @@ void vcpu_skip(struct vcpu *v, u64 next_rip)
 	v->x.rflags &= ~X86_FLAG_RF;
 	vcpu_regs_dirty(v, REGS_GPR);
 	v->vm->be->shadow_set(v, 0);
-	if (v->x.rflags & X86_FLAG_TF) {
+	if ((v->x.rflags & X86_FLAG_TF) && !(v->guest_debug & KVM_GUESTDBG_SINGLESTEP)) {
 		vcpu_regs_dirty(v, REGS_DR);
 		v->x.dr6 |= BIT_U64(14);
 		event_exception(v, X86_DB, false, 0);

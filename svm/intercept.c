@@ -54,6 +54,8 @@ void svm_intercepts_update(struct vcpu *v)
 	}
 	if (s->cr8_write || !v->lapic)
 		on(vmcb, VMCB_INTERCEPT_CR_WRITE(8));
+	if (v->guest_debug & KVM_GUESTDBG_SINGLESTEP)	/* or it would show our TF to the guest */
+		on(vmcb, VMCB_INTERCEPT_PUSHF);
 	if (v->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		on(vmcb, VMCB_INTERCEPT_EXCEPTION(X86_BP));
 	if (!(disabled & KVM_X86_DISABLE_EXITS_HLT))
