@@ -383,6 +383,7 @@ static inline void tiny_gdt(struct tiny *t, bool is_64bit)
 	tiny_put(t, TINY_GDT + SEL_TSS + 8, 8, 0);
 	tiny_put(t, TINY_GDT + SEL_CODE16, 8, 0x00009b000000ffff);
 	tiny_put(t, TINY_GDT + SEL_DATA16, 8, 0x000093000000ffff);
+	tiny_put(t, TINY_TSS + 0x66, 2, 0xffff);	/* no I/O permissions */
 	if (is_64bit) {
 		tiny_put(t, TINY_TSS + 4, 8, TINY_STACK - 0x800);
 	} else {
