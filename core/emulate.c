@@ -682,6 +682,50 @@ enum emulated emulate_instruction(struct vcpu *v, const struct exit *e)
 	return finish(v, attempt(v));
 }
 
+static struct x86_event event_in_flight(const struct vcpu *v)
+{
+	const struct vcpu_events *q = &v->events;
+	struct x86_event event = { .valid = true, .return_rip = v->x.rip };
+
+	if (q->exception.injected) {
+		event.type = X86_EVENT_EXCEPTION;
+		event.vector = q->exception.vector;
+		event.has_error = q->exception.has_error;
+		event.error = q->exception.error;
+	} else if (q->nmi.injected) {
+		event.type = X86_EVENT_NMI;
+		event.vector = X86_NMI;
+	} else {
+		event.type = X86_EVENT_INTR;
+		event.vector = q->interrupt.vector;
+	}
+	return event;
+}
+
+enum emulated emulate_delivery(struct vcpu *v)
+{
+	struct emulate *em = &v->emulate;
+	struct vcpu_events *q = &v->events;
+	struct x86_event event;
+	enum x86_result r;
+
+	registers_begin(v);
+	event = event_in_flight(v);
+	em->active = em->gpa_known = em->held = false;
+	em->reads = em->reads_used = em->writes = em->byte_count = 0;
+	q->interrupt.injected = q->nmi.injected = false;
+	r = x86_deliver(&v->x, &event);
+	v->x.delivering.valid = false;
+	if (r == X86_FAULT)		/* combines with the exception that is still in flight */
+		return queue_fault(v);
+	if (r != X86_OK || em->writes)	/* a TSS in a device's registers */
+		return fail(v);
+	q->exception.injected = false;
+	vcpu_regs_dirty(v, REGS_ALL);
+	v->vm->be->shadow_set(v, 0);
+	return EMULATE_DONE;
+}
+
 enum emulated emulate_resume(struct vcpu *v)
 {
 	struct emulate *em = &v->emulate;

@@ -67,6 +67,8 @@ extern const struct x86_bus emulate_bus;
  * extended state is in v->fpu.  [sleep] in srcu
  */
 enum emulated emulate_instruction(struct vcpu *v, const struct exit *e);
+/* Deliver the event in flight through its task gate, which processors leave to us.  [sleep] in srcu */
+enum emulated emulate_delivery(struct vcpu *v);
 /* The client has answered what EMULATE_EXIT asked. */
 enum emulated emulate_resume(struct vcpu *v);
 /* Length of the instruction at RIP, to skip it; 0 if it can't be fetched. */

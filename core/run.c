@@ -18,7 +18,7 @@
  *
  * Locking: v->lock held by KVM_RUN's caller.
  * Reference: Linux Documentation/virt/kvm/api.rst, "KVM_RUN", "The kvm_run structure".
- * Not modelled: SMM, task switches by interrupts through task gates.
+ * Not modelled: SMM.
  */
 #include <linux/errno.h>
 
@@ -380,8 +380,9 @@ static enum next exit_hypercall(struct vcpu *v, const struct exit *e)
 
 static enum next exit_task_switch(struct vcpu *v, const struct exit *e)
 {
+	/* INT n, INT3 and INTO are not in flight: RIP is at the instruction, which runs again. */
 	if (event_is_in_flight(v))
-		return leave_internal_error(v, KVM_INTERNAL_ERROR_DELIVERY_EV, e->task.selector);
+		return emulated(v, emulate_delivery(v));
 	return emulate(v, e);
 }
 
