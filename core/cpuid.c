@@ -373,7 +373,7 @@ void cpuid_update_runtime(struct vcpu *v)
 		e->ebx = fpu_bytes(v->x.xcr0);
 	e = entry_find(v, 0xd, 1);
 	if (e && (e->eax & (B(1) | B(3))))
-		e->ebx = fpu_bytes(v->x.xcr0);
+		e->ebx = fpu_compact_bytes(v->x.xcr0);
 }
 
 int vcpu_set_cpuid(struct vcpu *v, const struct kvm_cpuid_entry2 *entries, u32 count)

@@ -79,6 +79,23 @@ u32 fpu_bytes(u64 xcr0)
 	return end;
 }
 
+u32 fpu_compact_bytes(u64 xcr0)
+{
+	u32 end = sizeof(struct fpu_legacy);
+
+	for (unsigned n = 2; n < 63; n++) {
+		u32 r[4];
+
+		if (!(xcr0 & BIT_U64(n)))
+			continue;
+		insn_cpuid(0xd, n, r);
+		if (r[2] & 2)		/* begins on a 64-byte boundary */
+			end = (end + 63) & ~63u;
+		end += r[0];
+	}
+	return end;
+}
+
 bool fpu_xcr0_is_valid(u64 xcr0, u64 allowed)
 {
 	if (!(xcr0 & XCR0_X87) || (xcr0 & ~(allowed | XCR0_X87)))

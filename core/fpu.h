@@ -24,6 +24,8 @@ struct fpu_state { u8 area[4096] __attribute__((aligned(64))); };
 void fpu_reset(struct fpu_state *f, bool init);
 /* Bytes of a standard-format area with these components.  [any] */
 u32  fpu_bytes(u64 xcr0);
+/* The same in the compacted format, as CPUID leaf 0xd, subleaf 1 says.  [any] */
+u32  fpu_compact_bytes(u64 xcr0);
 /* May XSETBV load it?  allowed: the guest's CPUID leaf 0xd. */
 bool fpu_xcr0_is_valid(u64 xcr0, u64 allowed);
 
