@@ -97,6 +97,8 @@ static void leaf_1_add(struct list_out *out)
 
 	insn_cpuid(1, 0, r);
 	masks_apply(1, 0, r);
+	if (!core_is_nested())
+		r[2] &= ~B(17);		/* PCID */
 	r[1] &= 0xff00;		/* CLFLUSH size; APIC id and count are the vCPU's */
 	list_add(out, 1, 0, false, r);
 }
@@ -110,6 +112,10 @@ static void leaf_7_add(struct list_out *out)
 	second = r[0] >= 1;
 	r[0] = second;
 	masks_apply(7, 0, r);
+	if (!core_is_nested()) {
+		r[1] &= ~B(10);		/* INVPCID */
+		r[2] &= ~(B(3) | B(4) | B(16));	/* PKU, OSPKE, LA57 */
+	}
 	list_add(out, 7, 0, true, r);
 	if (!second)
 		return;

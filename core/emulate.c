@@ -328,9 +328,12 @@ static void bus_write_cr8(struct x86 *x, u64 value)
 
 static void bus_flush(struct x86 *x, enum x86_flush kind, u64 address)
 {
-	(void)kind;
-	(void)address;
-	vcpu_request(vcpu_of(x), REQ_TLB_FLUSH);
+	struct vcpu *v = vcpu_of(x);
+
+	if (v->vm->mmu.shadow)
+		shadow_flush(v, kind, address);
+	else
+		vcpu_request(v, REQ_TLB_FLUSH);
 }
 
 static void bus_mode_changed(struct x86 *x)

@@ -35,7 +35,7 @@ int lapic_accept(struct lapic *l, const struct lapic_message *m)
 	switch ((enum lapic_mode)m->mode) {
 	case LAPIC_LOWEST:
 		atomic_fetch_add(&l->arbitration, 1u);
-		__attribute__((fallthrough));
+		__attribute__((__fallthrough__));
 	case LAPIC_FIXED:
 		if (m->level && !m->assert)
 			return 0;

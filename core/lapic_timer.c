@@ -23,7 +23,7 @@
 #include "core/vm.h"
 
 #define PERIOD_MIN_NS	200000u
-#define FOREVER_NS	INT64_MAX
+#define FOREVER_NS	((s64)(~0ull >> 1))
 
 static struct host_lock_class timer_class = { .name = "lapic timer" };
 

@@ -32,7 +32,6 @@
 
 #include "base/bits.h"
 #include "core/vm.h"
-#include "x86/walk.h"
 
 #define ENTRY_P		BIT_U64(0)
 #define ENTRY_W		BIT_U64(1)
@@ -190,8 +189,10 @@ void mmu_zap(struct vm *vm, gfn_t gfn, u64 pages)
 	u64 *detached = NULL;
 	bool zapped;
 
-	if (!mmu->root)
+	if (mmu->shadow) {
+		mmu_flush(vm);
 		return;
+	}
 	host_mutex_lock(&mmu->lock);
 	zapped = zap_locked(vm, gfn, MIN_OF(gfn + pages, GFN_END), &detached);
 	vm->stat[VM_STAT_mmu_zaps] += zapped;
@@ -218,6 +219,8 @@ bool mmu_protect_mask(struct vm *vm, gfn_t gfn, u64 mask)
 {
 	bool changed = false;
 
+	if (vm->mmu.shadow)
+		return true;
 	while (mask) {
 		unsigned level, n = bit_lowest(mask);
 		u64 *entry = entry_find(&vm->mmu, gfn + n, &level);
@@ -233,6 +236,10 @@ void mmu_write_protect(struct vm *vm, gfn_t gfn, u64 pages)
 	gfn_t end = MIN_OF(gfn + pages, GFN_END);
 	bool changed = false;
 
+	if (vm->mmu.shadow) {
+		mmu_flush(vm);
+		return;
+	}
 	host_mutex_lock(&vm->mmu.lock);
 	while (gfn < end) {
 		unsigned level;
@@ -351,20 +358,49 @@ static enum mmu_fault leaf_set(struct vm *vm, gfn_t gfn, unsigned level, u64 lea
 	return MMU_FIXED;
 }
 
-/* Map gfn to page.  mmu->lock held; nothing has changed since page was looked up. */
-static enum mmu_fault map(struct vm *vm, struct slot *s, gfn_t gfn, const struct host_page *page, bool write,
-			  bool *flush)
+enum mmu_fault mmu_page_begin(struct vm *vm, gpa_t gpa, bool write, struct mmu_page *p)
 {
-	bool writable = page->writable && !(s->flags & KVM_MEM_READONLY) && (write || !s->dirty);
-	u64 flags = ENTRY_P | ENTRY_U | ENTRY_A | ENTRY_D | (writable ? ENTRY_W : 0);
-	unsigned level;
+	struct mmu *mmu = &vm->mmu;
+	struct slot *s = gpa >> SLOT_GPA_BITS ? NULL : slot_find(vm, gpa >> PAGE_BITS);
+	u64 sequence;
 
+	if (!s)
+		return MMU_DEVICE;
+	if (write && (s->flags & KVM_MEM_READONLY))
+		return MMU_READONLY;
+
+	sequence = atomic_load_acquire(&mmu->invalidations);
+	*p = (struct mmu_page){ .slot = s, .write = write };
+	if (host_page_get(slot_hva(s, gpa), write, &p->page))
+		return MMU_BAD;
+	host_mutex_lock(&mmu->lock);
+	if (mmu->invalidating || sequence != mmu->invalidations) {
+		mmu_page_end(vm, p, false);
+		return MMU_RETRY;
+	}
+	p->writable = p->page.writable && !(s->flags & KVM_MEM_READONLY) && (write || !s->dirty);
 	if (write && s->dirty)
-		bit_set_atomic(s->dirty, gfn - s->gfn);
+		bit_set_atomic(s->dirty, (gpa >> PAGE_BITS) - s->gfn);
+	vm->stat[VM_STAT_mmu_faults]++;
+	return MMU_FIXED;
+}
+
+void mmu_page_end(struct vm *vm, struct mmu_page *p, bool mapped)
+{
+	host_mutex_unlock(&vm->mmu.lock);
+	host_page_put(&p->page, mapped && p->write);
+}
+
+/* Map gfn to its page.  mmu->lock held; nothing has changed since the page was looked up. */
+static enum mmu_fault map(struct vm *vm, gfn_t gfn, const struct mmu_page *p, bool *flush)
+{
+	u64 flags = ENTRY_P | ENTRY_U | ENTRY_A | ENTRY_D | (p->writable ? ENTRY_W : 0);
+	const struct host_page *page = &p->page;
+	unsigned level;
 
 	/* Where small pages are mapped already they stay. */
 	entry_find(&vm->mmu, gfn, &level);
-	if (level >= LARGE_LEVEL && can_be_large(s, gfn, page)) {
+	if (level >= LARGE_LEVEL && can_be_large(p->slot, gfn, page)) {
 		u64 base = page->pa - ((gfn % LARGE_PAGES) << PAGE_BITS);
 
 		return leaf_set(vm, gfn, LARGE_LEVEL, (base & ENTRY_ADDRESS) | flags | ENTRY_LARGE, flush);
@@ -375,31 +411,15 @@ static enum mmu_fault map(struct vm *vm, struct slot *s, gfn_t gfn, const struct
 enum mmu_fault mmu_fault(struct vcpu *v, gpa_t gpa, unsigned access)
 {
 	struct vm *vm = v->vm;
-	struct mmu *mmu = &vm->mmu;
-	bool write = access & X86_WRITE, flush = false;
-	enum mmu_fault result = MMU_RETRY;
-	struct host_page page;
-	struct slot *s;
-	u64 sequence;
+	bool flush = false;
+	enum mmu_fault result;
+	struct mmu_page p;
 
-	if (gpa >> SLOT_GPA_BITS)
-		return MMU_DEVICE;
-	s = slot_find(vm, gpa >> PAGE_BITS);
-	if (!s)
-		return MMU_DEVICE;
-	if (write && (s->flags & KVM_MEM_READONLY))
-		return MMU_READONLY;
-
-	sequence = atomic_load_acquire(&mmu->invalidations);
-	if (host_page_get(slot_hva(s, gpa), write, &page))
-		return MMU_BAD;
-	host_mutex_lock(&mmu->lock);
-	if (!mmu->invalidating && sequence == mmu->invalidations) {
-		result = map(vm, s, gpa >> PAGE_BITS, &page, write, &flush);
-		vm->stat[VM_STAT_mmu_faults]++;
-	}
-	host_mutex_unlock(&mmu->lock);
-	host_page_put(&page, result == MMU_FIXED && write);
+	result = mmu_page_begin(vm, gpa, access & X86_WRITE, &p);
+	if (result != MMU_FIXED)
+		return result;
+	result = map(vm, gpa >> PAGE_BITS, &p, &flush);
+	mmu_page_end(vm, &p, result == MMU_FIXED);
 	if (flush)
 		mmu_flush(vm);
 	return result;
@@ -416,10 +436,13 @@ int mmu_init(struct vm *vm)
 
 	*mmu = (struct mmu){ 0 };
 	host_mutex_init(&mmu->lock, &mmu_lock_class);
-	mmu->root = host_alloc_pages(0, 0);
-	if (!mmu->root)
-		return -ENOMEM;
-	mmu->pages = 1;
+	mmu->shadow = !core_is_nested();
+	if (!mmu->shadow) {
+		mmu->root = host_alloc_pages(0, 0);
+		if (!mmu->root)
+			return -ENOMEM;
+		mmu->pages = 1;
+	}
 	r = host_space_attach(&space_ops, vm, &vm->space);
 	if (r) {
 		host_free_pages(mmu->root, 0);
@@ -433,9 +456,9 @@ void mmu_fini(struct vm *vm)
 {
 	u64 *root = vm->mmu.root;
 
+	host_space_detach(vm->space);
 	if (!root)
 		return;
-	host_space_detach(vm->space);
 	for (unsigned i = 0; i < ENTRIES; i++) {
 		u64 *third = root[i] & ENTRY_P ? entry_table(root[i]) : NULL;
 
@@ -504,18 +527,25 @@ static enum x86_result walk_entry(void *arg, gpa_t gpa, bool write, void **host)
 	return X86_OK;
 }
 
-int mmu_guest_translate(struct vcpu *v, u64 linear, unsigned access, gpa_t *gpa)
+enum x86_result mmu_guest_walk(struct vcpu *v, u64 linear, unsigned access, struct x86_translation *t)
 {
 	struct guest_walk w = { .vm = v->vm };
 	struct x86_walk_port port = { .entry = walk_entry, .arg = &w };
-	struct x86_translation t;
 	struct x86_paging p;
 	enum x86_result r;
 
 	vcpu_regs_need(v, REGS_GPR | REGS_SEG | REGS_CR);
 	x86_paging_of(&v->x, &p);
-	r = x86_walk(&p, &port, linear, access, &t, &v->x.fault);
+	r = x86_walk(&p, &port, linear, access, t, &v->x.fault);
 	walk_release(&w);
+	return r;
+}
+
+int mmu_guest_translate(struct vcpu *v, u64 linear, unsigned access, gpa_t *gpa)
+{
+	struct x86_translation t;
+	enum x86_result r = mmu_guest_walk(v, linear, access, &t);
+
 	if (r == X86_OK)
 		*gpa = t.pa;
 	return (int)r;

@@ -129,7 +129,7 @@ static int efer_set(struct vcpu *v, u64 data, bool host)
 	}
 	vcpu_regs_dirty(v, REGS_CR);
 	v->x.efer = data;
-	if (changed & X86_EFER_NXE)
+	if (changed & (X86_EFER_NXE | X86_EFER_LMA))
 		vcpu_request(v, REQ_TLB_FLUSH);
 	return 0;
 }

@@ -268,12 +268,47 @@ static enum next complete_msr(struct vcpu *v, bool read)
 
 /* --- the other exits ------------------------------------------------------------------------ */
 
+/* The processor walked shadow tables. */
+static enum next exit_page_fault(struct vcpu *v, const struct exit *e)
+{
+	u32 error = e->exception.error;
+	struct exit at = *e;
+	gpa_t gpa = 0;
+
+	switch (shadow_fault(v, e->exception.address, error, &gpa)) {
+	case MMU_FIXED:
+	case MMU_RETRY:
+	case MMU_GUEST:
+		return NEXT_ENTER;
+	case MMU_DEVICE:
+	case MMU_READONLY:
+		at.kind = EXIT_MEMORY;
+		at.memory.gpa = gpa;
+		at.memory.access = error & X86_PF_W ? X86_WRITE : X86_READ;
+		at.memory.present = !!(error & X86_PF_P);
+		at.memory.table_walk = !!(error & X86_PF_I);	/* not the operand's address */
+		break;
+	case MMU_WRITE_ANYWAY:
+		break;
+	default:
+		return leave_error(v, -EFAULT);
+	}
+	/* An event cannot be delivered by the emulator. */
+	if (event_is_in_flight(v))
+		return leave_internal_error(v, KVM_INTERNAL_ERROR_DELIVERY_EV, gpa);
+	return emulate(v, &at);
+}
+
 static enum next exit_exception(struct vcpu *v, const struct exit *e)
 {
 	u32 debug = v->guest_debug;
 
 	VCPU_COUNT(v, exception_exits);
 	switch (e->exception.vector) {
+	case X86_PF:
+		if (v->vm->mmu.shadow)
+			return exit_page_fault(v, e);
+		break;
 	case X86_DB:
 		if (debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP))
 			return leave_debug(v, X86_DB);
@@ -470,13 +505,19 @@ static enum next requests_serve(struct vcpu *v)
 		return leave(v, KVM_EXIT_IOAPIC_EOI);
 	}
 	if (vcpu_request_take(v, REQ_MMU_ROOT)) {
-		v->mmu_root = host_bus_address(v->vm->mmu.root);
-		be->mmu_root_set(v, v->mmu_root, 4);
+		if (!v->vm->mmu.shadow) {
+			v->mmu_root = host_bus_address(v->vm->mmu.root);
+			be->mmu_root_set(v, v->mmu_root, MMU_LEVELS);
+		}
 		vcpu_request(v, REQ_TLB_FLUSH);
 	}
 	if (vcpu_request_take(v, REQ_TLB_FLUSH)) {
 		VCPU_COUNT(v, tlb_flush);
 		be->tlb_flush(v);
+		if (v->vm->mmu.shadow && shadow_reset(v)) {
+			vcpu_request(v, REQ_TLB_FLUSH);
+			return leave_error(v, -ENOMEM);
+		}
 	}
 	if (vcpu_request_take(v, REQ_CLOCK_UPDATE))
 		clock_update(v);

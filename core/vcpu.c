@@ -180,13 +180,18 @@ static int vcpu_parts_create(struct vcpu *v)
 	r = v->vm->be->vcpu_init(v);	/* before the LAPIC, which tells it of its TPR */
 	if (r)
 		goto free_fpu;
+	r = v->vm->mmu.shadow ? shadow_create(v) : 0;
+	if (r)
+		goto fini_backend;
 	if (irq_chip_in_kernel(v->vm)) {
 		r = lapic_create(v);
 		if (r)
-			goto fini_backend;
+			goto destroy_shadow;
 	}
 	return 0;
 
+destroy_shadow:
+	shadow_destroy(v);
 fini_backend:
 	v->vm->be->vcpu_fini(v);
 free_fpu:
@@ -198,6 +203,7 @@ static void vcpu_parts_destroy(struct vcpu *v)
 {
 	if (v->lapic)
 		lapic_destroy(v);
+	shadow_destroy(v);
 	v->vm->be->vcpu_fini(v);
 	host_free_pages(v->fpu, 0);
 }

@@ -15,6 +15,7 @@
 #include "core/backend.h"
 #include "core/emulate.h"
 #include "core/fpu.h"
+#include "core/shadow.h"
 #include "host/host.h"
 #include "x86/exec.h"
 
@@ -121,7 +122,7 @@ struct vcpu {
 	u64 eff_dr[8];
 
 	hpa_t mmu_root;
-	u64 mmu_generation;
+	struct shadow shadow;	/* without nested paging */
 
 	bool launched;		/* has been run: CPUID is frozen */
 	u64 stat[64];		/* by enum vcpu_stat, core/stat.def */

@@ -37,6 +37,18 @@ void core_set_backend(const struct backend *be)
 	the_backend = be;
 }
 
+static bool nested_paging = true;
+
+void core_use_nested(bool on)
+{
+	nested_paging = on;
+}
+
+bool core_is_nested(void)
+{
+	return nested_paging;
+}
+
 static int machines_enter(void)
 {
 	int r = 0;

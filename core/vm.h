@@ -86,5 +86,11 @@ void vm_bug(struct vm *vm, const char *file, int line, const char *what);
 
 /* Choose the back end for VMs created from now on: called once by the door. */
 void core_set_backend(const struct backend *be);
+/*
+ * Nested paging for VMs created from now on, or shadow tables?  True at first; the door may
+ * say false, as may a back end whose processor has none.  [any]
+ */
+void core_use_nested(bool on);
+bool core_is_nested(void);
 
 #endif

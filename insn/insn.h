@@ -23,10 +23,13 @@ u64  insn_rdtsc(void);
 /*
  * Enter the guest of the VMCB at this bus address, until #VMEXIT.  gpr[] are the guest's
  * registers in encoding order; RAX and RSP are the VMCB's, gpr[0] and gpr[4] are ignored.
+ * What VMRUN leaves alone is the guest's by VMLOAD before it, is put back into the VMCB by
+ * VMSAVE after it, and is then what a VMSAVE has left at host: one function, because it
+ * includes what a kernel finds its own data by.
  * Interrupts are off; GIF is cleared and set again inside, so what arrived in the
  * meantime is pending when this returns.  The guest's FPU state must be loaded.
  */
-void insn_vmrun(hpa_t vmcb, u64 gpr[16]);
+void insn_vmrun(hpa_t vmcb, hpa_t host, u64 gpr[16]);
 void insn_vmload(hpa_t vmcb);
 void insn_vmsave(hpa_t vmcb);
 void insn_clgi(void);

@@ -85,6 +85,7 @@ struct soft_cpu {
 	u16	pause_count, pause_threshold, pause_left;
 	u64	pause_last;
 	u32	asid;
+	bool	np;		/* nested paging; else the guest's tables hold bus addresses */
 	u64	n_cr3;
 	struct x86_paging nested_paging;
 

@@ -9,7 +9,7 @@
  *
  * Reference: AMD64 Architecture Programmer's Manual vol. 2, "VMRUN Instruction", "#VMEXIT",
  * "VMSAVE and VMLOAD Instructions", "TLB Control"; vol. 3, "VMRUN".
- * Not modelled: NP_ENABLE clear (refused), SEV, AVIC, LBR virtualization, VMCB clean bits
+ * Not modelled: SEV, AVIC, LBR virtualization, VMCB clean bits
  * (every VMRUN loads everything).
  */
 #include "base/atomic.h"
@@ -110,7 +110,8 @@ static bool state_is_valid(const struct soft_cpu *c, const struct vmcb *v)
 		return false;
 	if (!soft_intercepts(c, VMCB_INTERCEPT_VMRUN) || v->control.asid == 0 || v->control.asid >= SOFT_ASIDS)
 		return false;
-	if (!(v->control.nested_ctl & VMCB_NP_ENABLE))
+	/* Neither nested nor any paging would be the whole memory of the process. */
+	if (!c->np && !(x->cr0 & X86_CR0_PG))
 		return false;
 	return event_is_valid(c, v->control.eventinj);
 }
@@ -132,11 +133,15 @@ static void load_tlb(struct soft_cpu *c, const struct vmcb_control *v, const str
 {
 	struct paging_key now = paging_key_of(&c->x);
 
-	if (v->tlb_control != VMCB_TLB_NOTHING || v->asid != c->asid || v->n_cr3 != c->n_cr3)
+	bool np = v->nested_ctl & VMCB_NP_ENABLE;
+
+	if (v->tlb_control != VMCB_TLB_NOTHING || v->asid != c->asid || np != c->np ||
+	    (np && v->n_cr3 != c->n_cr3))
 		soft_tlb_flush_nested(c);
 	else if (__builtin_memcmp(&now, before, sizeof(now)) != 0)
 		soft_tlb_flush(&c->x, X86_FLUSH_ALL, 0);
 	c->asid = v->asid;
+	c->np = np;
 	c->n_cr3 = v->n_cr3;
 	c->nested_paging = (struct x86_paging){
 		.root = v->n_cr3 & 0x000ffffffffff000ull, .levels = 4, .phys_bits = 52,

@@ -8,7 +8,8 @@
  * permission; and one of guest-physical pages, which serves walks of guest tables.
  *
  * A guest's table entries are read with write permission in the nested tables, as AMD-V
- * does, since a walk may set accessed bits.
+ * does, since a walk may set accessed bits.  Without nested paging the tables that CR3
+ * points to are the hypervisor's and hold bus addresses: there is no second dimension.
  *
  * Invariants:
  *   1. A write entry exists only if the page is dirty and writable in both dimensions.
@@ -17,7 +18,7 @@
  *   3. Nothing here outlives a change of ASID or of nCR3.
  *
  * Reference: AMD64 Architecture Programmer's Manual vol. 2, "Nested Paging", "TLB Control".
- * Not modelled: shadow paging (NP_ENABLE clear): VMRUN refuses it; memory types.
+ * Not modelled: memory types.
  */
 #include "base/atomic.h"
 #include "soft/cpu.h"
@@ -202,19 +203,23 @@ void soft_mode_changed(struct x86 *x)
 static enum x86_result translate_slow(struct soft_cpu *c, u64 linear, unsigned access,
 				      struct soft_tlb *tlb, u64 *host)
 {
-	const struct x86_walk_port port = { .entry = guest_entry, .arg = c };
+	const struct x86_walk_port port = { .entry = c->np ? guest_entry : identity_entry, .arg = c };
 	struct x86_translation t;
 	enum x86_result r;
 
 	c->counters.tlb_misses++;
 	if (c->paging_stale) {
 		x86_paging_of(&c->x, &c->paging);
+		if (!c->np)
+			c->paging.phys_bits = 52;
 		c->paging_stale = false;
 	}
 	r = x86_walk(&c->paging, &port, linear, access, &t, &c->x.fault);
 	if (r != X86_OK)
 		return r;
-	r = nested(c, t.pa, access & (X86_READ | X86_WRITE | X86_FETCH), VMCB_NPF_FINAL, host);
+	*host = t.pa;
+	if (c->np)
+		r = nested(c, t.pa, access & (X86_READ | X86_WRITE | X86_FETCH), VMCB_NPF_FINAL, host);
 	if (r != X86_OK)
 		return r;
 

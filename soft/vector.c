@@ -79,8 +79,11 @@ static inline enum x86_result locate(struct x86 *x, const struct x86_insn *i, co
 		*linear = x->scratch;
 		*direct = tlb_hit(table, *linear, p->bytes);
 	}
-	if (UNLIKELY(p->align && (*linear & (p->bytes - 1u))))
-		return x86_raise_error(x, X86_GP, 0);
+	if (UNLIKELY(p->align && (*linear & (p->bytes - 1u)))) {
+		if (!p->element)
+			return x86_raise_error(x, X86_GP, 0);
+		*direct = NULL;		/* no fault if the mask is clear */
+	}
 	return X86_OK;
 }
 

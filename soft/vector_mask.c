@@ -32,6 +32,26 @@ static unsigned broadcast_bytes(const struct x86_insn *i)
 	return b.mem_bytes;
 }
 
+/* Bytes of an element that is broadcast (perhaps with its neighbours); 0 if i does not. */
+static unsigned broadcast_element(const struct x86_insn *i)
+{
+	if (i->flags & X86_F_BROADCAST)
+		return i->mem_bytes;
+	switch (i->op) {
+	case X86_OP_VBROADCASTSS: case X86_OP_VBROADCASTSD: case X86_OP_VBROADCASTF32X2:
+	case X86_OP_VBROADCASTF32X4: case X86_OP_VBROADCASTF64X2: case X86_OP_VBROADCASTF32X8:
+	case X86_OP_VBROADCASTF64X4: case X86_OP_VBROADCASTI32X2: case X86_OP_VBROADCASTI32X4:
+	case X86_OP_VBROADCASTI64X2: case X86_OP_VBROADCASTI32X8: case X86_OP_VBROADCASTI64X4:
+	case X86_OP_VPBROADCASTB: case X86_OP_VPBROADCASTW: case X86_OP_VPBROADCASTD:
+	case X86_OP_VPBROADCASTQ:
+		if (i->mem_bytes <= 2)
+			return i->mem_bytes;
+		return i->rex & X86_REX_W ? 8u : 4u;
+	default:
+		return 0;
+	}
+}
+
 /*
  * Bytes of memory that belong to one mask bit.  0 where memory is accessed whole: not
  * masked, or elements of the operand do not stand for elements of the result.
@@ -50,11 +70,13 @@ unsigned vector_element_of(const struct x86_insn *i)
 	default:
 		break;
 	}
-	if (!(i->flags & X86_F_KMASK) || (i->flags & X86_F_BROADCAST))
+	if (!(i->flags & X86_F_KMASK))
 		return 0;
+	if (broadcast_element(i) && !(i->flags & X86_F_BROADCAST))
+		return broadcast_element(i);
 
 	switch (i->op) {
-	/* permutations, insertions, broadcasts, counts */
+	/* permutations, insertions, sums of neighbours */
 	case X86_OP_VMOVSLDUP: case X86_OP_VMOVSHDUP: case X86_OP_VMOVDDUP:
 	case X86_OP_VUNPCKLPS: case X86_OP_VUNPCKLPD: case X86_OP_VUNPCKHPS: case X86_OP_VUNPCKHPD:
 	case X86_OP_VPUNPCKLBW: case X86_OP_VPUNPCKLWD: case X86_OP_VPUNPCKLDQ: case X86_OP_VPUNPCKLQDQ:
@@ -62,7 +84,7 @@ unsigned vector_element_of(const struct x86_insn *i)
 	case X86_OP_VPACKSSWB: case X86_OP_VPACKSSDW: case X86_OP_VPACKUSWB: case X86_OP_VPACKUSDW:
 	case X86_OP_VSHUFPS: case X86_OP_VSHUFPD: case X86_OP_VPSHUFD: case X86_OP_VPSHUFHW:
 	case X86_OP_VPSHUFLW: case X86_OP_VPSHUFB: case X86_OP_VSHUFF32X4: case X86_OP_VSHUFF64X2:
-	case X86_OP_VSHUFI32X4: case X86_OP_VSHUFI64X2: case X86_OP_VPSHUFBITQMB:
+	case X86_OP_VSHUFI32X4: case X86_OP_VSHUFI64X2: case X86_OP_VPMADDWD: case X86_OP_VPMADDUBSW:
 	case X86_OP_VPERMB: case X86_OP_VPERMW: case X86_OP_VPERMD: case X86_OP_VPERMQ:
 	case X86_OP_VPERMPS: case X86_OP_VPERMPD: case X86_OP_VPERMILPS: case X86_OP_VPERMILPD:
 	case X86_OP_VPERMI2B: case X86_OP_VPERMI2W: case X86_OP_VPERMI2D: case X86_OP_VPERMI2Q:
@@ -75,12 +97,7 @@ unsigned vector_element_of(const struct x86_insn *i)
 	case X86_OP_VINSERTF32X4: case X86_OP_VINSERTF64X2: case X86_OP_VINSERTF32X8:
 	case X86_OP_VINSERTF64X4: case X86_OP_VINSERTI32X4: case X86_OP_VINSERTI64X2:
 	case X86_OP_VINSERTI32X8: case X86_OP_VINSERTI64X4:
-	case X86_OP_VBROADCASTSS: case X86_OP_VBROADCASTSD: case X86_OP_VBROADCASTF32X2:
-	case X86_OP_VBROADCASTF32X4: case X86_OP_VBROADCASTF64X2: case X86_OP_VBROADCASTF32X8:
-	case X86_OP_VBROADCASTF64X4: case X86_OP_VBROADCASTI32X2: case X86_OP_VBROADCASTI32X4:
-	case X86_OP_VBROADCASTI64X2: case X86_OP_VBROADCASTI32X8: case X86_OP_VBROADCASTI64X4:
-	case X86_OP_VPBROADCASTB: case X86_OP_VPBROADCASTW: case X86_OP_VPBROADCASTD:
-	case X86_OP_VPBROADCASTQ:
+	case X86_OP_VCVTNE2PS2BF16:
 		return 0;
 	case X86_OP_VPSRLW: case X86_OP_VPSRLD: case X86_OP_VPSRLQ: case X86_OP_VPSRAW:
 	case X86_OP_VPSRAD: case X86_OP_VPSRAQ: case X86_OP_VPSLLW: case X86_OP_VPSLLD:
@@ -94,7 +111,7 @@ unsigned vector_element_of(const struct x86_insn *i)
 	case X86_OP_VPMINSB: case X86_OP_VPMINUB: case X86_OP_VPMAXSB: case X86_OP_VPMAXUB:
 	case X86_OP_VPABSB: case X86_OP_VPCMPEQB: case X86_OP_VPCMPGTB: case X86_OP_VPCMPB:
 	case X86_OP_VPCMPUB: case X86_OP_VPTESTMB: case X86_OP_VPTESTNMB: case X86_OP_VPBLENDMB:
-	case X86_OP_VPOPCNTB: case X86_OP_VGF2P8MULB: case X86_OP_VPEXPANDB: case X86_OP_VPCOMPRESSB:
+	case X86_OP_VPOPCNTB: case X86_OP_VPSHUFBITQMB: case X86_OP_VGF2P8MULB: case X86_OP_VPEXPANDB: case X86_OP_VPCOMPRESSB:
 	case X86_OP_VPMOVSXBW: case X86_OP_VPMOVSXBD: case X86_OP_VPMOVSXBQ:
 	case X86_OP_VPMOVZXBW: case X86_OP_VPMOVZXBD: case X86_OP_VPMOVZXBQ:
 	case X86_OP_VPMOVWB: case X86_OP_VPMOVDB: case X86_OP_VPMOVQB:
@@ -108,14 +125,14 @@ unsigned vector_element_of(const struct x86_insn *i)
 	case X86_OP_VPCMPUW: case X86_OP_VPTESTMW: case X86_OP_VPTESTNMW: case X86_OP_VPBLENDMW:
 	case X86_OP_VPOPCNTW: case X86_OP_VPEXPANDW: case X86_OP_VPCOMPRESSW:
 	case X86_OP_VPMULLW: case X86_OP_VPMULHW: case X86_OP_VPMULHUW: case X86_OP_VPMULHRSW:
-	case X86_OP_VPMADDUBSW: case X86_OP_VPSRLVW: case X86_OP_VPSRAVW: case X86_OP_VPSLLVW:
+	case X86_OP_VPSRLVW: case X86_OP_VPSRAVW: case X86_OP_VPSLLVW:
 	case X86_OP_VPSHLDW: case X86_OP_VPSHRDW: case X86_OP_VPSHLDVW: case X86_OP_VPSHRDVW:
 	case X86_OP_VCVTPH2PS: case X86_OP_VCVTPS2PH:
 	case X86_OP_VPMOVSXWD: case X86_OP_VPMOVSXWQ: case X86_OP_VPMOVZXWD: case X86_OP_VPMOVZXWQ:
 	case X86_OP_VPMOVDW: case X86_OP_VPMOVQW: case X86_OP_VPMOVSDW: case X86_OP_VPMOVSQW:
 	case X86_OP_VPMOVUSDW: case X86_OP_VPMOVUSQW:
 		return 2;
-	case X86_OP_VPMADDWD: case X86_OP_VPMOVSXDQ: case X86_OP_VPMOVZXDQ: case X86_OP_VPMOVQD:
+	case X86_OP_VPMOVSXDQ: case X86_OP_VPMOVZXDQ: case X86_OP_VPMOVQD:
 	case X86_OP_VPMOVSQD: case X86_OP_VPMOVUSQD:
 		return 4;
 	default:
@@ -176,8 +193,20 @@ static u64 active_elements(struct soft_vector *v, const struct x86_insn *i, cons
 		vector_get(v, VECTOR_XMM, i->vvvv, v->bounce);
 		return sign_bits(v->bounce, elements, p->element);
 	}
-	mask = mask_register(v, i->bytes[i->modrm_at - 2] & 7u) & low_bits(elements);
+	mask = mask_register(v, i->bytes[i->modrm_at - 2] & 7u);
+	if (broadcast_element(i)) {		/* element n serves those of the result n apart */
+		mask &= low_bits(i->op_bytes / p->element);
+		for (unsigned shift = 32; shift >= elements; shift /= 2)
+			mask |= mask >> shift;
+	}
+	mask &= low_bits(elements);
 	return is_packed(i) ? low_bits(bit_count(mask)) : mask;
+}
+
+/* Masked stores that check the whole operand although they write parts of it. */
+static bool is_checked_whole(const struct x86_insn *i)
+{
+	return (i->encoding & 15) == X86_MAP_0F3A && i->opcode != 0x1d;	/* VEXTRACT*; not VCVTPS2PH */
 }
 
 /* --- elements in memory ------------------------------------------------------------------------ */
@@ -249,6 +278,17 @@ enum x86_result vector_run_masked(struct soft_vector *v, struct x86 *x, const st
 
 	e.active = active_elements(v, i, p);
 	elements_in_line(&e, x86_effective_address(x, i), i->ad_bytes);
+	if (!e.active && !is_checked_whole(i))
+		return vector_perform(v, x, i, p, v->bounce);
+	if (i->flags & X86_F_ALIGN || (write && is_checked_whole(i))) {
+		r = x86_operand_linear(x, i, p->bytes, write ? X86_WRITE : X86_READ);
+		if (r == X86_OK && (i->flags & X86_F_ALIGN) && (x->scratch & (p->bytes - 1u)))
+			r = x86_raise_error(x, X86_GP, 0);
+		if (r == X86_OK && is_checked_whole(i))
+			r = x->bus->probe(x, x->scratch, p->bytes, vector_access(x, X86_WRITE));
+		if (r != X86_OK)
+			return r;
+	}
 	r = elements_check(x, &e, write ? X86_WRITE : X86_READ);
 	if (r != X86_OK)
 		return r;
@@ -262,22 +302,41 @@ enum x86_result vector_run_masked(struct soft_vector *v, struct x86 *x, const st
 	return r;
 }
 
+/*
+ * An MMX register's bytes.  Not by an instruction, as that would change the x87's state,
+ * which a fault must not.
+ */
+static void mmx_get(struct soft_vector *v, unsigned reg, u8 *to)
+{
+	__builtin_memset(&v->image, 0, offsetof(struct vector_area, rest));
+	vector_capture(v, &v->image);
+	__builtin_memcpy(to, v->image.st[(reg - (v->image.fsw >> 11)) & 7], 8);
+}
+
 /* MASKMOVQ, MASKMOVDQU: bytes at (E)DI or RDI by the sign bits of rm. */
 enum x86_result vector_run_maskmov(struct soft_vector *v, struct x86 *x, const struct x86_insn *i,
 				   const struct vector_plan *p)
 {
-	enum vector_file file = i->op == X86_OP_MASKMOVQ ? VECTOR_MMX : VECTOR_XMM;
+	bool mmx = i->op == X86_OP_MASKMOVQ;
 	struct elements e = { .bytes = 1, .seg = i->seg };
+	u8 data[64] __attribute__((aligned(64)));
 	enum x86_result r;
 
-	vector_get(v, file, i->rm, v->bounce);
+	if (mmx) {
+		mmx_get(v, i->rm, v->bounce);
+		mmx_get(v, i->reg, data);
+	} else {
+		vector_get(v, VECTOR_XMM, i->rm, v->bounce);
+		vector_get(v, VECTOR_XMM, i->reg, data);
+	}
 	e.active = sign_bits(v->bounce, p->bytes, 1);
 	elements_in_line(&e, x->gpr[X86_RDI], i->ad_bytes);
 	r = elements_check(x, &e, X86_WRITE);
-	if (r != X86_OK)
-		return r;
-	vector_get(v, file, i->reg, v->bounce);
-	return elements_write(x, &e, v->bounce);
+	if (r == X86_OK)
+		r = elements_write(x, &e, data);
+	if (r == X86_OK && mmx)		/* what every MMX instruction does to the x87 */
+		vector_get(v, VECTOR_MMX, i->reg, v->bounce);
+	return r;
 }
 
 /* --- gathers and scatters ---------------------------------------------------------------------------- */

@@ -60,10 +60,11 @@ int svm_cpu_enable(void)
 		r = insn_wrmsr(X86_MSR_VM_HSAVE_PA, host_bus_address(c->host_save));
 	if (r)
 		return r;
-	insn_vmsave(c->host_pa);
+	if (insn_rdmsr(X86_MSR_TSC_AUX, &c->host_tsc_aux))
+		c->host_tsc_aux = 0;
+	c->tsc_aux = c->host_tsc_aux;
 	c->asid_generation++;
 	c->next_asid = 1;
-	c->tsc_aux = ~0ull;
 	c->enabled = true;
 	return 0;
 }

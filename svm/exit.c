@@ -8,6 +8,7 @@
  * Reference: AMD64 Architecture Programmer's Manual vol. 2, "SVM Intercept Exit Codes".
  */
 #include "svm/internal.h"
+#include "x86/feature.h"
 
 /* TASK_SWITCH EXITINFO2 */
 #define TASK_IRET	BIT_U64(36)
@@ -28,7 +29,7 @@ static const u8 plain[] = {
 	[VMEXIT_SKINIT] = EXIT_UD, [VMEXIT_RDTSCP] = EXIT_UD, [VMEXIT_ICEBP] = EXIT_EMULATE,
 	[VMEXIT_WBINVD] = EXIT_INVD, [VMEXIT_MONITOR] = EXIT_MONITOR, [VMEXIT_MWAIT] = EXIT_MWAIT,
 	[VMEXIT_MWAIT_CONDITIONAL] = EXIT_MWAIT, [VMEXIT_XSETBV] = EXIT_XSETBV, [VMEXIT_RDPRU] = EXIT_UD,
-	[VMEXIT_INVLPGB] = EXIT_UD, [VMEXIT_INVLPGB_ILLEGAL] = EXIT_UD, [VMEXIT_INVPCID] = EXIT_UD,
+	[VMEXIT_INVLPGB] = EXIT_UD, [VMEXIT_INVLPGB_ILLEGAL] = EXIT_UD,
 	[VMEXIT_MCOMMIT] = EXIT_UD, [VMEXIT_TLBSYNC] = EXIT_UD,
 };
 
@@ -47,6 +48,14 @@ static void describe_io(const struct vmcb_control *c, struct exit *e)
 	e->next_rip = c->exitinfo2;
 }
 
+static void describe_bytes(const struct vmcb_control *c, struct exit *e)
+{
+	if (svm_features.decode_assists) {
+		e->byte_count = MIN_OF(c->fetched, sizeof(e->bytes));
+		__builtin_memcpy(e->bytes, c->instruction, e->byte_count);
+	}
+}
+
 static void describe_memory(const struct vmcb_control *c, struct exit *e)
 {
 	u64 error = c->exitinfo1;
@@ -56,10 +65,7 @@ static void describe_memory(const struct vmcb_control *c, struct exit *e)
 	e->memory.access = error & X86_PF_I ? X86_FETCH : error & X86_PF_W ? X86_WRITE : X86_READ;
 	e->memory.present = !!(error & X86_PF_P);
 	e->memory.table_walk = !!(error & VMCB_NPF_TABLE);
-	if (svm_features.decode_assists) {
-		e->byte_count = MIN_OF(c->fetched, sizeof(e->bytes));
-		__builtin_memcpy(e->bytes, c->instruction, e->byte_count);
-	}
+	describe_bytes(c, e);
 }
 
 static void describe_task(const struct vmcb_control *c, struct exit *e)
@@ -86,9 +92,11 @@ static void describe_exception(struct vcpu *v, unsigned vector, struct exit *e)
 	}
 	e->kind = EXIT_EXCEPTION;
 	e->exception.vector = (u8)vector;
-	e->exception.has_error = vector == X86_AC;
+	e->exception.has_error = vector == X86_AC || vector == X86_PF;
 	e->exception.error = (u32)s->vmcb->control.exitinfo1;
 	e->exception.address = s->vmcb->control.exitinfo2;
+	if (vector == X86_PF)
+		describe_bytes(&s->vmcb->control, e);
 }
 
 /* The guest leaves its NMI handler: let the IRET run, and see when it is done. */
@@ -127,6 +135,9 @@ void svm_exit_describe(struct vcpu *v, struct exit *e)
 		return;
 	case VMEXIT_IRET:
 		iret_met(v, e);
+		return;
+	case VMEXIT_INVPCID:
+		e->kind = cpuid_has(v, X86_FEATURE_INVPCID) ? EXIT_EMULATE : EXIT_UD;
 		return;
 	case VMEXIT_TASK_SWITCH:
 		describe_task(c, e);

@@ -37,6 +37,12 @@ static const u8 always[] = {
 	VMCB_INTERCEPT_MWAIT, VMCB_INTERCEPT_XSETBV, VMCB_INTERCEPT_RDPRU,
 };
 
+/* Without nested paging: all that fills, empties or replaces a TLB. */
+static const u8 shadowed[] = {
+	VMCB_INTERCEPT_EXCEPTION(X86_PF), VMCB_INTERCEPT_CR_READ(3), VMCB_INTERCEPT_CR_WRITE(3),
+	VMCB_INTERCEPT_CR0_SEL_WRITE, VMCB_INTERCEPT_INVLPG, VMCB_INTERCEPT_INVPCID,
+};
+
 void svm_intercepts_update(struct vcpu *v)
 {
 	struct svm_vcpu *s = svm_of(v);
@@ -51,6 +57,12 @@ void svm_intercepts_update(struct vcpu *v)
 	if (s->cr0_hidden) {
 		on(vmcb, VMCB_INTERCEPT_CR_READ(0));
 		on(vmcb, VMCB_INTERCEPT_CR_WRITE(0));
+	}
+	if (s->cr4_hidden)
+		on(vmcb, VMCB_INTERCEPT_CR_READ(4));
+	if (svm_is_shadowed(v)) {
+		for (unsigned n = 0; n < sizeof(shadowed); n++)
+			on(vmcb, shadowed[n]);
 	}
 	if (s->cr8_write || !v->lapic)
 		on(vmcb, VMCB_INTERCEPT_CR_WRITE(8));

@@ -26,7 +26,7 @@ struct svm_cpu {
 	void *host_save;	/* VM_HSAVE_PA */
 	u64 asid_generation;	/* every time ASIDs run out; 0 is never current */
 	u32 next_asid;
-	u64 tsc_aux;		/* what the MSR holds */
+	u64 tsc_aux, host_tsc_aux; /* what the MSR holds; what it does outside guests */
 };
 struct svm_cpu *svm_this_cpu(void);
 int  svm_cpu_enable(void);
@@ -44,7 +44,14 @@ struct svm_vcpu {
 	hpa_t vmcb_pa;
 	struct svm_cpu *cpu;	/* whose ASID it has */
 	u64 asid_generation;
-	u64 cr0_hidden;		/* CD and NW that the guest set; the VMCB has them clear */
+	/*
+	 * What of the control registers is not the guest's in the VMCB: in CR0 these bits
+	 * (CD and NW that the guest set are clear; with shadow paging PG and WP that it
+	 * cleared are set); with shadow paging all of CR3, CR4 and EFER.
+	 */
+	u64 cr0_hidden, cr4_hidden;
+	u64 guest_cr0, guest_cr3, guest_cr4, guest_efer;
+	unsigned root_levels;	/* shadow paging: of the root in the VMCB's CR3 */
 	u64 guest_dr7;		/* while a debugger's is in the VMCB */
 	u64 exitintinfo;	/* of the last exit, until it is asked for */
 
@@ -63,12 +70,19 @@ static inline struct svm_vcpu *svm_of(struct vcpu *v)
 	return v->backend;
 }
 
+static inline bool svm_is_shadowed(const struct vcpu *v)
+{
+	return v->vm->mmu.shadow;
+}
+
 /* Recompute the intercept words from everything above (intercept.c). */
 void svm_intercepts_update(struct vcpu *v);
 
 /* registers.c */
 void svm_regs_get(struct vcpu *v, u64 groups);
 void svm_regs_set(struct vcpu *v, u64 groups);
+/* Shadow paging: is the root made for the mode in which the guest would be entered? */
+bool svm_root_fits(struct vcpu *v);
 /* Before an entry: DR0-3, if any breakpoint is enabled. */
 void svm_breakpoints_load(struct vcpu *v);
 

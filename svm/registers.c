@@ -14,7 +14,12 @@
 #define DR7_ENABLES	0xffull
 
 /* Caching is the host's affair: with CD set a guest would crawl, so it is only shown. */
-#define CR0_HIDDEN	(X86_CR0_CD | X86_CR0_NW)
+#define CR0_CACHING	(X86_CR0_CD | X86_CR0_NW)
+
+/* Shadow tables are PAE's or long mode's, and keep their guards when the guest does not. */
+#define CR0_SHADOW	(X86_CR0_PG | X86_CR0_WP)
+#define CR4_SHADOW_OFF	(X86_CR4_LA57 | X86_CR4_PCIDE | X86_CR4_PKE)
+#define CR4_PAGING_ONLY	(X86_CR4_SMEP | X86_CR4_SMAP)
 
 /* The VMCB keeps tables as segments. */
 static struct x86_seg table_segment(struct x86_table t)
@@ -59,25 +64,58 @@ static void segments_set(const struct x86 *x, struct vmcb_save *save)
 
 static void control_get(struct vcpu *v, const struct vmcb_save *save)
 {
-	v->x.cr0 = save->cr0 | svm_of(v)->cr0_hidden;
+	const struct svm_vcpu *s = svm_of(v);
+	bool shadow = svm_is_shadowed(v);
+
+	v->x.cr0 = (save->cr0 & ~s->cr0_hidden) | (s->guest_cr0 & s->cr0_hidden);
 	v->x.cr2 = save->cr2;
-	v->x.cr3 = save->cr3;
-	v->x.cr4 = save->cr4;
-	v->x.efer = save->efer & ~X86_EFER_SVME;
+	v->x.cr3 = shadow ? s->guest_cr3 : save->cr3;
+	v->x.cr4 = shadow ? s->guest_cr4 : save->cr4;
+	v->x.efer = shadow ? s->guest_efer : save->efer & ~X86_EFER_SVME;
+}
+
+static bool mode_is_long(const struct x86 *x)
+{
+	return (x->cr0 & X86_CR0_PG) && (x->efer & X86_EFER_LMA);
+}
+
+/* What the processor is given instead of the guest's; CR3 is svm_mmu_root_set()'s. */
+static void control_set_shadow(const struct x86 *x, struct vmcb_save *save)
+{
+	save->cr0 |= CR0_SHADOW;
+	save->cr4 = (x->cr4 & ~CR4_SHADOW_OFF) | X86_CR4_PAE;
+	if (!(x->cr0 & X86_CR0_PG))
+		save->cr4 &= ~CR4_PAGING_ONLY;
+	save->efer |= X86_EFER_NXE;
+	if (!mode_is_long(x))
+		save->efer &= ~(X86_EFER_LME | X86_EFER_LMA);
 }
 
 static void control_set(struct vcpu *v, struct vmcb_save *save)
 {
 	struct svm_vcpu *s = svm_of(v);
-	u64 hidden = v->vm->quirks_disabled & KVM_X86_QUIRK_CD_NW_CLEARED ? 0 : v->x.cr0 & CR0_HIDDEN;
+	const struct x86 *x = &v->x;
+	u64 caching = v->vm->quirks_disabled & KVM_X86_QUIRK_CD_NW_CLEARED ? 0 : CR0_CACHING;
+	u64 cr0_hidden, cr4_hidden;
 
-	save->cr0 = v->x.cr0 & ~hidden;
-	save->cr2 = v->x.cr2;
-	save->cr3 = v->x.cr3;
-	save->cr4 = v->x.cr4;
-	save->efer = v->x.efer | X86_EFER_SVME;
-	if (hidden != s->cr0_hidden) {
-		s->cr0_hidden = hidden;
+	save->cr0 = x->cr0 & ~caching;
+	save->cr2 = x->cr2;
+	save->efer = x->efer | X86_EFER_SVME;
+	if (svm_is_shadowed(v)) {
+		control_set_shadow(x, save);
+	} else {
+		save->cr3 = x->cr3;
+		save->cr4 = x->cr4;
+	}
+	s->guest_cr0 = x->cr0;
+	s->guest_cr3 = x->cr3;
+	s->guest_cr4 = x->cr4;
+	s->guest_efer = x->efer;
+	cr0_hidden = save->cr0 ^ x->cr0;
+	cr4_hidden = save->cr4 ^ x->cr4;
+	if (cr0_hidden != s->cr0_hidden || cr4_hidden != s->cr4_hidden) {
+		s->cr0_hidden = cr0_hidden;
+		s->cr4_hidden = cr4_hidden;
 		svm_intercepts_update(v);
 	}
 }
@@ -92,6 +130,17 @@ void svm_breakpoints_load(struct vcpu *v)
 {
 	if (UNLIKELY(svm_of(v)->vmcb->save.dr7 & DR7_ENABLES))
 		insn_debug_load(is_debugged(v) ? v->eff_dr : v->x.dr);
+}
+
+/*
+ * Tables for one mode walked in another would be the guest's to design, so this is looked
+ * at before every entry.
+ */
+bool svm_root_fits(struct vcpu *v)
+{
+	const struct svm_vcpu *s = svm_of(v);
+
+	return s->root_levels == (s->vmcb->save.efer & X86_EFER_LME ? 4 : 3);
 }
 
 void svm_regs_get(struct vcpu *v, u64 groups)

@@ -41,8 +41,10 @@ static int svm_check(void)
 	if (!(r[2] & CPUID_SVM))
 		return -EOPNOTSUPP;
 	insn_cpuid(0x8000000a, 0, r);
-	if (!(r[3] & CPUID_NP) || r[1] < 2)
-		return -EOPNOTSUPP;	/* shadow paging is not implemented */
+	if (r[1] < 2)
+		return -EOPNOTSUPP;
+	if (!(r[3] & CPUID_NP))
+		core_use_nested(false);
 	svm_features = (struct svm_features){
 		.next_rip = !!(r[3] & CPUID_NRIPS),
 		.decode_assists = !!(r[3] & CPUID_DECODE_ASSISTS),
@@ -86,7 +88,7 @@ static void vmcb_init(struct vcpu *v)
 	c->iopm_base_pa = host_bus_address(vm->iopm);
 	c->msrpm_base_pa = host_bus_address(vm->msrpm);
 	c->int_ctl = VMCB_INT_CTL_MASKING;
-	c->nested_ctl = VMCB_NP_ENABLE;
+	c->nested_ctl = svm_is_shadowed(v) ? 0 : VMCB_NP_ENABLE;
 	if (svm_features.pause_filter)
 		c->pause_filter_count = PAUSE_FILTER_COUNT;
 }
@@ -122,8 +124,13 @@ static void svm_vcpu_fini(struct vcpu *v)
 
 static void svm_mmu_root_set(struct vcpu *v, hpa_t root, unsigned levels)
 {
-	(void)levels;		/* nested paging uses as many as the host: 4 */
-	svm_of(v)->vmcb->control.n_cr3 = root;
+	struct svm_vcpu *s = svm_of(v);
+
+	s->root_levels = levels;
+	if (svm_is_shadowed(v))
+		s->vmcb->save.cr3 = root;
+	else
+		s->vmcb->control.n_cr3 = root;
 }
 
 static void svm_tlb_flush(struct vcpu *v)
@@ -157,15 +164,21 @@ static void svm_tsc_offset_set(struct vcpu *v, u64 offset)
 
 /* --- entering ------------------------------------------------------------------------------ */
 
+/* What VMLOAD replaces belongs in part to the thread that runs now: its FS and GS bases. */
 static void svm_vcpu_load(struct vcpu *v)
 {
 	(void)v;
-	svm_this_cpu();
+	insn_vmsave(svm_this_cpu()->host_pa);
 }
 
+/* Programs of the host read TSC_AUX: they must find their own. */
 static void svm_vcpu_put(struct vcpu *v)
 {
+	struct svm_cpu *cpu = svm_this_cpu();
+
 	(void)v;
+	if (cpu->tsc_aux != cpu->host_tsc_aux && !insn_wrmsr(X86_MSR_TSC_AUX, cpu->host_tsc_aux))
+		cpu->tsc_aux = cpu->host_tsc_aux;
 }
 
 static void state_in(struct vcpu *v, struct svm_cpu *cpu)
@@ -204,16 +217,28 @@ static void state_out(struct vcpu *v)
 	svm_step_end(v);
 }
 
+/* As if an exit had come before the first instruction: once more, with another root. */
+static void entry_refuse(struct vcpu *v, struct exit *e)
+{
+	struct svm_vcpu *s = svm_of(v);
+
+	s->exitintinfo = s->vmcb->control.eventinj;
+	s->vmcb->control.eventinj = 0;
+	vcpu_request(v, REQ_TLB_FLUSH);
+	*e = (struct exit){ .kind = EXIT_NOTHING };
+}
+
 static void svm_run(struct vcpu *v, struct exit *e)
 {
 	struct svm_vcpu *s = svm_of(v);
 	struct svm_cpu *cpu = svm_this_cpu();
 
+	if (svm_is_shadowed(v) && !svm_root_fits(v)) {
+		entry_refuse(v, e);
+		return;
+	}
 	state_in(v, cpu);
-	insn_vmload(s->vmcb_pa);
-	insn_vmrun(s->vmcb_pa, v->x.gpr);
-	insn_vmsave(s->vmcb_pa);
-	insn_vmload(cpu->host_pa);
+	insn_vmrun(s->vmcb_pa, cpu->host_pa, v->x.gpr);
 	state_out(v);
 	svm_exit_describe(v, e);
 }

@@ -125,8 +125,8 @@ UNARY(tzcnt, "tzcnt", "tzcntw %w2, %w1")
 UNARY(lzcnt, "lzcnt", "lzcntw %w2, %w1")
 UNARY(popcnt, "popcnt", "popcntw %w2, %w1")
 /* ... which have no 16-bit form */
-UNARY(adcx, "adcx", "ud2")
-UNARY(adox, "adox", "ud2")
+UNARY(adcx, "adcx", "int3")
+UNARY(adox, "adox", "int3")
 
 /* -- BMI: destination, two sources ---------------------------------------------------- */
 /* AT&T order: insn s2, s1, dst.  ANDN, PDEP, PEXT: s2 = E, s1 = V; BEXTR, BZHI: s2 = V, s1 = E */

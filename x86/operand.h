@@ -19,7 +19,7 @@
 #include "x86/exec.h"
 
 #define INLINE static inline __attribute__((always_inline))
-#define NOINLINE __attribute__((noinline, cold))
+#define NOINLINE __attribute__((__noinline__, cold))
 
 enum x86_where { X86_REG, X86_MEM64, X86_MEM, X86_WHERES };
 

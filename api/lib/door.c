@@ -15,6 +15,7 @@
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -238,7 +239,10 @@ static void library_init(void)
 {
 	static const struct host_posix_processor processor = { .kick = insn_soft_kick, .ack = insn_soft_ack };
 
+	const char *nested = getenv("ANYKVM_NPT");
+
 	insn_soft_init();
+	core_use_nested(!nested || strcmp(nested, "0"));
 	host_posix_set_processor(&processor);
 	core_set_backend(&svm_backend);
 	ioctl_set_door(&library_door);

@@ -127,14 +127,18 @@ u64 insn_rdtsc(void)
 	return __builtin_ia32_rdtsc();
 }
 
-void insn_vmrun(hpa_t vmcb, u64 gpr[16])
+void insn_vmrun(hpa_t vmcb, hpa_t host, u64 gpr[16])
 {
 	struct soft_cpu *c = this_processor();
 
-	if (c)
-		soft_vmrun(c, vmcb, gpr);
-	else
+	if (!c) {
 		((struct vmcb *)vmcb)->control.exitcode = VMEXIT_INVALID;
+		return;
+	}
+	soft_vmload(c, vmcb);
+	soft_vmrun(c, vmcb, gpr);
+	soft_vmsave(c, vmcb);
+	soft_vmload(c, host);
 }
 
 void insn_vmload(hpa_t vmcb)

@@ -19,7 +19,9 @@ static struct {
 	void (*guest)(struct vmcb *vmcb, u64 gpr[16]);
 	u32 features, asids;
 	struct { u64 efer, hsave, tsc_aux, vm_cr; } msr[2];	/* by processor */
-	unsigned runs, loads, saves;
+	unsigned runs, saves;
+	hpa_t host, saved;			/* as VMRUN was told; where VMSAVE went last */
+	u64 tsc_aux;				/* while the guest ran */
 } m;
 
 void insn_cpuid(u32 leaf, u32 subleaf, u32 out[4])
@@ -60,13 +62,15 @@ int insn_wrmsr(u32 msr, u64 value)
 
 u64 insn_rdtsc(void) { return host_now(); }
 
-void insn_vmrun(hpa_t pa, u64 gpr[16])
+void insn_vmrun(hpa_t pa, hpa_t host, u64 gpr[16])
 {
 	struct vmcb *vmcb = host_from_bus(pa);
 
 	EXPECT_EQ(m.msr[host_cpu()].efer & X86_EFER_SVME, X86_EFER_SVME);
 	EXPECT(m.msr[host_cpu()].hsave != 0);
 	m.vmcb = vmcb;
+	m.host = host;
+	m.tsc_aux = m.msr[host_cpu()].tsc_aux;
 	m.seen = *vmcb;
 	m.runs++;
 	vmcb->control.exitcode = VMEXIT_SHUTDOWN;
@@ -75,8 +79,8 @@ void insn_vmrun(hpa_t pa, u64 gpr[16])
 		m.guest(vmcb, gpr);
 }
 
-void insn_vmload(hpa_t vmcb) { (void)vmcb; m.loads++; }
-void insn_vmsave(hpa_t vmcb) { (void)vmcb; m.saves++; }
+void insn_vmload(hpa_t vmcb) { (void)vmcb; }
+void insn_vmsave(hpa_t vmcb) { m.saved = vmcb; m.saves++; }
 void insn_clgi(void) { }
 void insn_stgi(void) { }
 void insn_invlpga(u64 linear, u32 asid) { (void)linear; (void)asid; }
@@ -94,10 +98,10 @@ void insn_debug_save(u64 dr[4]) { (void)dr; }
 
 static void *run_pages;
 
-static void create(u32 features)
+static void create_with(u32 features)
 {
 	memset(&m, 0, sizeof(m));
-	m.features = NP | features;
+	m.features = features;
 	m.asids = 5;
 	sim_reset();
 	core_set_backend(&svm_backend);
@@ -106,6 +110,11 @@ static void create(u32 features)
 	EXPECT_EQ(vm_create(0, &m.vm), 0);
 	EXPECT_EQ(irq_create_chips(m.vm), 0);
 	EXPECT_EQ(vcpu_create(m.vm, 0, run_pages, &m.v), 0);
+}
+
+static void create(u32 features)
+{
+	create_with(NP | features);
 }
 
 static void destroy(void)
@@ -125,16 +134,73 @@ static bool intercepted(unsigned bit)
 	return m.seen.control.intercept[bit / 32] >> bit % 32 & 1;
 }
 
-static void only_with_nested_paging(void)
+static void only_with_asids(void)
 {
 	struct vm *vm;
 
 	memset(&m, 0, sizeof(m));
 	sim_reset();
 	core_set_backend(&svm_backend);
-	m.asids = 16;
+	m.features = NP;
+	m.asids = 1;
 	EXPECT_EQ(vm_create(0, &vm), -EOPNOTSUPP);
 	EXPECT_EQ(m.runs, 0);
+}
+
+/* Shadow tables: what the guest thinks of its paging is not what the processor is told. */
+static void without_nested_paging(void)
+{
+	struct kvm_sregs sregs;
+	u64 *root;
+
+	create_with(FLUSH);
+	EXPECT(!core_is_nested());		/* CPUID does not offer it */
+	run();
+	EXPECT_EQ(m.seen.control.nested_ctl, 0);
+	EXPECT_EQ(m.seen.save.cr0, 0x80010010);
+	EXPECT_EQ(m.seen.save.cr4, X86_CR4_PAE);
+	EXPECT_EQ(m.seen.save.efer, X86_EFER_SVME | X86_EFER_NXE);
+	EXPECT(intercepted(VMCB_INTERCEPT_EXCEPTION(X86_PF)) && intercepted(VMCB_INTERCEPT_INVLPG));
+	EXPECT(intercepted(VMCB_INTERCEPT_CR_READ(3)) && intercepted(VMCB_INTERCEPT_CR_WRITE(3)));
+	EXPECT(intercepted(VMCB_INTERCEPT_CR_READ(0)) && intercepted(VMCB_INTERCEPT_CR_WRITE(0)));
+	EXPECT(intercepted(VMCB_INTERCEPT_CR_READ(4)) && intercepted(VMCB_INTERCEPT_CR0_SEL_WRITE));
+	root = host_from_bus(m.seen.save.cr3);
+	for (unsigned n = 0; n < 4; n++)
+		EXPECT_EQ(root[n] & 0xfff, 1);
+	EXPECT_EQ(root[4], 0);
+	EXPECT_EQ(vcpu_get_sregs(m.v, &sregs), 0);
+	EXPECT_EQ(sregs.cr0, 0x60000010);
+	EXPECT_EQ(sregs.cr3, 0);
+	EXPECT_EQ(sregs.cr4, 0);
+	EXPECT_EQ(sregs.efer, 0);
+
+	sregs.cr0 = 0x80010031;
+	sregs.cr3 = 0x5000;
+	sregs.cr4 = X86_CR4_PAE;
+	sregs.efer = X86_EFER_LME | X86_EFER_LMA;
+	m.v->x.cr4_valid |= X86_CR4_PAE;
+	m.v->x.efer_valid |= X86_EFER_LME;
+	EXPECT_EQ(vcpu_set_sregs(m.v, &sregs), 0);
+	run();
+	EXPECT_EQ(m.seen.save.cr0, 0x80010031);
+	EXPECT_EQ(m.seen.save.efer & (X86_EFER_LME | X86_EFER_NXE), X86_EFER_LME | X86_EFER_NXE);
+	EXPECT(m.seen.save.cr3 != 0x5000 && host_from_bus(m.seen.save.cr3) == m.v->shadow.root);
+	EXPECT(m.seen.control.tlb_control);
+	EXPECT(!intercepted(VMCB_INTERCEPT_CR_READ(0)) && !intercepted(VMCB_INTERCEPT_CR_READ(4)));
+	EXPECT_EQ(vcpu_get_sregs(m.v, &sregs), 0);
+	EXPECT_EQ(sregs.cr3, 0x5000);
+	EXPECT_EQ(sregs.efer, X86_EFER_LME | X86_EFER_LMA);
+
+	/* A root that does not fit the mode is never walked. */
+	m.runs = 0;
+	vcpu_regs_dirty(m.v, REGS_CR);
+	m.v->x.efer = 0;
+	m.v->x.cr0 = 0x10;
+	run();
+	EXPECT_EQ(m.runs, 1);
+	EXPECT(host_from_bus(m.seen.save.cr3) == m.v->shadow.legacy);
+	destroy();
+	core_use_nested(true);
 }
 
 static void the_first_entry(void)
@@ -157,8 +223,8 @@ static void the_first_entry(void)
 	EXPECT(intercepted(VMCB_INTERCEPT_INTR) && intercepted(VMCB_INTERCEPT_SHUTDOWN));
 	EXPECT(intercepted(VMCB_INTERCEPT_VMRUN) && intercepted(VMCB_INTERCEPT_CR_READ(0)));
 	EXPECT(!intercepted(VMCB_INTERCEPT_CR_WRITE(3)) && !intercepted(VMCB_INTERCEPT_IRET));
-	EXPECT_EQ(m.loads, 2);				/* the guest's, and the host's back */
-	EXPECT_EQ(m.saves, 2);
+	EXPECT(m.host && m.host == m.saved);		/* what was saved last is what comes back */
+	EXPECT_EQ(m.saves, m.runs);
 	destroy();
 }
 
@@ -226,7 +292,8 @@ static void registers_cross(void)
 	run();
 	EXPECT_EQ(m.seen.save.cr0, 0x80000011);
 	EXPECT_EQ(m.seen.save.fs.base, 0xaa);
-	EXPECT_EQ(m.msr[0].tsc_aux, 7);
+	EXPECT_EQ(m.tsc_aux, 7);
+	EXPECT_EQ(m.msr[0].tsc_aux, 0);			/* the host's again */
 	EXPECT(!intercepted(VMCB_INTERCEPT_CR_READ(0)));
 	destroy();
 }
@@ -515,7 +582,8 @@ static void breakpoints_reach_the_processor(void)
 
 int main(void)
 {
-	TEST(only_with_nested_paging);
+	TEST(only_with_asids);
+	TEST(without_nested_paging);
 	TEST(the_first_entry);
 	TEST(permission_maps);
 	TEST(registers_cross);

@@ -578,6 +578,98 @@ static inline bool tiny_until_mmio_(struct tiny *t, unsigned n, bool is_write, u
 #define EXPECT_MMIO_READ(t, n, gpa, bytes, give) tiny_until_mmio_(t, n, false, gpa, bytes, give, __FILE__, __LINE__)
 #define EXPECT_MMIO_WRITE(t, n, gpa, bytes, value) tiny_until_mmio_(t, n, true, gpa, bytes, value, __FILE__, __LINE__)
 
+/* --- vCPUs in threads ------------------------------------------------------------------------ */
+
+/* Runs a vCPU until it says DONE, serve() says no, or tiny_thread_stop(). */
+struct tiny_thread {
+	struct tiny *t;
+	unsigned n;
+	bool (*serve)(struct tiny_thread *thread, int exit);	/* NULL: any exit but DONE is a failure */
+	pthread_t id;
+	u32 stop;		/* atomic */
+	u32 over;		/* atomic */
+	int exit;		/* the last, when over */
+};
+
+static inline void tiny_on_signal(int signal)
+{
+	(void)signal;
+	akvm_interrupt();
+}
+
+static inline void tiny_signals_init(void)
+{
+	struct sigaction action = { .sa_handler = tiny_on_signal };
+
+	sigaction(SIGUSR1, &action, NULL);
+}
+
+static inline void *tiny_thread_main(void *arg)
+{
+	struct tiny_thread *h = arg;
+
+	while (!__atomic_load_n(&h->stop, __ATOMIC_ACQUIRE)) {
+		h->exit = tiny_run(h->t, h->n);
+		if (h->exit == -EINTR || h->exit == -EAGAIN)
+			continue;
+		if (h->exit == KVM_EXIT_IO && tiny_is_out(h->t->cpu[h->n].run, PORT_DONE))
+			break;
+		if (h->serve && h->serve(h, h->exit))
+			continue;
+		fprintf(stderr, "an exit that nobody expected\n");
+		tiny_describe(h->t, h->n, h->exit);
+		__atomic_fetch_add(&test_failures, 1, __ATOMIC_RELAXED);
+		break;
+	}
+	__atomic_store_n(&h->over, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static inline void tiny_thread_start(struct tiny_thread *h, struct tiny *t, unsigned n)
+{
+	h->t = t;
+	h->n = n;
+	h->stop = h->over = 0;
+	if (pthread_create(&h->id, NULL, tiny_thread_main, h))
+		abort();
+}
+
+/* Wait until it ends by itself. */
+static inline void tiny_thread_join(struct tiny_thread *h)
+{
+	pthread_join(h->id, NULL);
+}
+
+static inline void tiny_thread_stop(struct tiny_thread *h)
+{
+	struct kvm_run *run = h->t->cpu[h->n].run;
+
+	tiny_signals_init();
+	__atomic_store_n(&h->stop, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&run->immediate_exit, 1, __ATOMIC_RELEASE);
+	pthread_kill(h->id, SIGUSR1);
+	pthread_join(h->id, NULL);
+	__atomic_store_n(&run->immediate_exit, 0, __ATOMIC_RELEASE);
+}
+
+/* Guest memory that a running guest changes. */
+static inline u32 tiny_peek(struct tiny *t, u64 gpa)
+{
+	return __atomic_load_n((u32 *)(t->memory + gpa), __ATOMIC_SEQ_CST);
+}
+
+static inline void tiny_poke(struct tiny *t, u64 gpa, u32 value)
+{
+	__atomic_store_n((u32 *)(t->memory + gpa), value, __ATOMIC_SEQ_CST);
+}
+
+/* Until the guest has made the word at gpa at least this. */
+static inline void tiny_wait_for(struct tiny *t, u64 gpa, u32 value)
+{
+	while (tiny_peek(t, gpa) < value)
+		usleep(100);
+}
+
 /* A test of one tiny guest: the function is given the guest, ready to run. */
 static inline void tiny_test(const char *name, enum tiny_mode mode, const u8 *code, const u8 *end,
 			     void (*check)(struct tiny *t))

@@ -287,13 +287,13 @@ static void no_asid(void) { CONTROL.asid = 0; }
 static void no_vmrun(void) { guest_intercept(&g, VMCB_INTERCEPT_VMRUN, false); }
 static void bad_event(void) { CONTROL.eventinj = guest_event(X86_EVENT_EXCEPTION, 2); }
 static void bad_event_type(void) { CONTROL.eventinj = guest_event(5, 2); }
-static void no_npt(void) { CONTROL.nested_ctl = 0; }
+static void no_paging(void) { CONTROL.nested_ctl = 0; SAVE.cr0 &= ~X86_CR0_PG; }
 
 static void test_consistency(void)
 {
 	static void (*const spoil[])(void) = {
 		no_svme, nw_without_cd, high_cr0, high_dr6, high_dr7, reserved_cr4, reserved_efer, no_pae, no_pe, l_and_d,
-		no_asid, no_vmrun, bad_event, bad_event_type, no_npt,
+		no_asid, no_vmrun, bad_event, bad_event_type, no_paging,
 	};
 
 	for (unsigned n = 0; n < ARRAY_LEN(spoil); n++)
