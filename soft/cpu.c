@@ -341,7 +341,8 @@ const struct x86_bus soft_bus = {
 
 u64 soft_cpu_bytes(void)
 {
-	return DECODED_BYTES + PLACE_BYTES + ALIGN64(sizeof(struct soft_cpu)) + ALIGN64(soft_vector_bytes());
+	return DECODED_BYTES + PLACE_BYTES + ALIGN64(sizeof(struct soft_cpu)) + ALIGN64(soft_vector_bytes()) +
+	       ALIGN64(soft_translator_bytes());
 }
 
 /* Bits of CR4 that exist where a feature does. */
@@ -366,6 +367,7 @@ static u64 cr4_valid(const u64 features[X86_FEATURE_WORDS])
 
 void soft_cpu_init(struct soft_cpu *c, unsigned id, const struct soft_code *code)
 {
+	struct soft_code vector = *code, rest = *code;
 	u8 *memory = (u8 *)c;
 	struct x86 *x = &c->x;
 
@@ -374,7 +376,15 @@ void soft_cpu_init(struct soft_cpu *c, unsigned id, const struct soft_code *code
 	c->vector = (struct soft_vector *)(memory + ALIGN64(sizeof(*c)));
 	c->decoded = (struct x86_insn *)(memory + ALIGN64(sizeof(*c)) + ALIGN64(soft_vector_bytes()));
 	c->place = (u16 *)((u8 *)c->decoded + DECODED_BYTES);
-	soft_vector_init(c->vector, code);
+	if (code->bytes > 2 * SOFT_VECTOR_CODE) {	/* the vector unit's, and the translator's */
+		vector.bytes = SOFT_VECTOR_CODE;
+		rest.write += vector.bytes;
+		rest.run += vector.bytes;
+		rest.bytes -= vector.bytes;
+		soft_translator_init(c, (struct soft_translator *)(memory + soft_cpu_bytes() -
+				     ALIGN64(soft_translator_bytes())), &rest);
+	}
+	soft_vector_init(c->vector, &vector);
 
 	x->bus = &soft_bus;
 	x->tlb = &x86_tlb_empty;

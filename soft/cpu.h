@@ -23,6 +23,7 @@
 #define SOFT_PLACE_BITS		16	/* log2 of entries of the hash that leads to slots */
 #define SOFT_NESTED_ENTRIES	2048u
 #define SOFT_STRING_BUDGET	4096u
+#define SOFT_VECTOR_CODE	(512u << 10)	/* bytes of the code memory that are the vector unit's */
 #define SOFT_ASIDS		32768u
 
 /* Whose accesses a TLB serves. */
@@ -104,6 +105,7 @@ struct soft_cpu {
 	u64	host_efer, vm_cr, hsave;
 	bool	gif;
 	struct soft_vector *vector;
+	struct soft_translator *translator;	/* NULL: interpret */
 	struct soft_counters counters;
 };
 
@@ -134,6 +136,16 @@ void soft_mode_changed(struct x86 *x);
 
 /* run.c: until #VMEXIT, which is then in exit_*. */
 void soft_run(struct soft_cpu *c);
+
+/* translate.c: translated code from RIP on, while there is some. */
+enum x86_result soft_translated(struct soft_cpu *c);
+u64  soft_translator_bytes(void);
+void soft_translator_init(struct soft_cpu *c, struct soft_translator *t, const struct soft_code *code);
+
+/* code_cache.c: what concerns translations of the guest's code */
+bool soft_code_write(struct soft_cpu *c, u64 host);
+void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, bool all);
+void soft_code_forget(struct soft_cpu *c);
 
 /* intercept.c */
 enum x86_result soft_exit(struct soft_cpu *c, u64 code, u64 info1, u64 info2);

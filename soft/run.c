@@ -219,6 +219,7 @@ void soft_run(struct soft_cpu *c)
 	u64 rip = x->rip, next, offset, low, high, count = 0;
 	enum x86_result r;
 
+	soft_code_forget(c);
 	for (;;) {
 		if (UNLIKELY(x->attention | atomic_load_relaxed(&c->pins))) {
 			r = soft_boundary(c);
@@ -261,11 +262,19 @@ void soft_run(struct soft_cpu *c)
 						guess = slot_of(c, rip);
 				}
 				x->rip = rip;
+				if ((insn->flags & X86_F_BRANCH) && c->translator) {
+					r = soft_translated(c);
+					if (rip != x->rip)
+						guess = slot_of(c, rip = x->rip);
+					if (UNLIKELY(r != X86_OK))
+						goto left;
+				}
 				continue;
 			}
 			if (r == X86_HALT)
 				x->rip = x->next_rip;
 		}
+left:
 		r = unusual(c, r);
 		rip = x->rip;
 		if (r == X86_EXIT)

@@ -26,6 +26,9 @@ struct soft_code {
 	u64	  bytes;
 };
 
+/* Processors made from now on translate guest code, or interpret all of it (the default). */
+void soft_translate(bool on);
+
 u64  soft_cpu_bytes(void);	/* how much zeroed, 64-byte aligned memory a processor needs */
 void soft_cpu_init(struct soft_cpu *cpu, unsigned id, const struct soft_code *code);
 
@@ -68,6 +71,11 @@ struct soft_counters {
 	u64 tlb_misses;
 	u64 vector_instructions;
 	u64 exits;
+	/* the translator's */
+	u64 blocks;		/* translated */
+	u64 translated_exits;	/* ways out of translated code */
+	u64 code_drops;		/* pages whose translations were dropped: written to */
+	u64 code_resets;	/* of the whole code memory: full */
 };
 void soft_counters(const struct soft_cpu *cpu, struct soft_counters *out);
 

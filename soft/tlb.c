@@ -148,13 +148,14 @@ static void flush_local(struct soft_tlb *tlb)
 	}
 }
 
-static void flush_page(struct soft_tlb *tlb, u64 linear)
+/* True if it took more than the page. */
+static bool flush_page(struct soft_tlb *tlb, u64 linear)
 {
 	unsigned half = (unsigned)(linear >> 63);
 
 	if (linear >= tlb->large[half].first && linear <= tlb->large[half].last) {
 		flush_all(tlb);
-		return;
+		return true;
 	}
 	for (unsigned kind = 0; kind < SOFT_TLB_KINDS; kind++) {
 		struct x86_tlb_entry *e = &entries_of(tlb, kind)[(linear >> PAGE_BITS) % X86_TLB_ENTRIES];
@@ -162,22 +163,25 @@ static void flush_page(struct soft_tlb *tlb, u64 linear)
 		if (e->tag == PAGE_OF(linear))
 			e->tag = TAG_EMPTY;
 	}
+	return false;
 }
 
 void soft_tlb_flush(struct x86 *x, enum x86_flush kind, u64 address)
 {
 	struct soft_cpu *c = soft_of(x);
+	bool all = false;
 
 	c->window_bytes = 0;
 	c->paging_stale = true;
 	for (unsigned i = 0; i < SOFT_PRIVILEGES; i++) {
 		if (kind == X86_FLUSH_PAGE)
-			flush_page(&c->tlb[i], address);
+			all |= flush_page(&c->tlb[i], address);
 		else if (kind == X86_FLUSH_LOCAL)
 			flush_local(&c->tlb[i]);
 		else
 			flush_all(&c->tlb[i]);
 	}
+	soft_code_flush(c, kind, address, all);
 }
 
 void soft_tlb_flush_nested(struct soft_cpu *c)
@@ -230,7 +234,7 @@ static enum x86_result translate_slow(struct soft_cpu *c, u64 linear, unsigned a
 		fill(tlb, SOFT_TLB_FETCH, linear, *host, t.global);
 	} else {
 		fill(tlb, SOFT_TLB_READ, linear, *host, t.global);
-		if (access & X86_WRITE)
+		if ((access & X86_WRITE) && (!c->translator || soft_code_write(c, *host)))
 			fill(tlb, SOFT_TLB_WRITE, linear, *host, t.global);
 	}
 	return X86_OK;

@@ -19,7 +19,7 @@
 #include "x86/vmcb.h"
 
 #define PROCESSORS	4096u
-#define CODE_BYTES	(4ul << 20)
+#define CODE_BYTES	(32ul << 20)	/* touched as it is used */
 
 static struct soft_cpu *processors[PROCESSORS];
 static u32 kicked_early[PROCESSORS];	/* atomic */
@@ -100,6 +100,10 @@ void insn_soft_counters(struct soft_counters *out)
 		out->tlb_misses += one.tlb_misses;
 		out->vector_instructions += one.vector_instructions;
 		out->exits += one.exits;
+		out->blocks += one.blocks;
+		out->translated_exits += one.translated_exits;
+		out->code_drops += one.code_drops;
+		out->code_resets += one.code_resets;
 	}
 }
 

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * code_cache.c - which translations there are, and when they are valid
+ *
+ * A view is a linear page on a host page, in one mode.  Blocks belong to views.  For each
+ * mode there is a table of the views in force, indexed and flushed like a TLB; a block that
+ * is entered from another page looks there first.  A view comes into force when code is
+ * fetched from its page and the page's bytes are still those that were translated: a page
+ * keeps a copy of each line of 64 bytes of which something has been translated.
+ *
+ * Invariants:
+ *   1. A page with translated lines has no entry in any write TLB of this processor.
+ *   2. A view in force has been verified since the last flush that concerned it.
+ *   3. A dead view (its page's generation has moved on) is never in force again.
+ *
+ * Whoever writes to the page through this processor finds no write entry, and its
+ * translations are dropped.  Whoever writes by other ways (another processor, a device) is
+ * noticed when the view comes into force the next time: after a TLB flush of the page, after
+ * VMRUN, and, where there are several processors, after IRET.
+ *
+ * A page that is written to often waits longer each time before it is translated again.
+ */
+#include "soft/translate.h"
+
+#define LINE_BYTES	64u
+
+static u64 mix(u64 v)
+{
+	return v * 0x9e3779b97f4a7c15ull;
+}
+
+/* --- everything ------------------------------------------------------------------------------------ */
+
+static void views_forget(struct soft_translator *t)
+{
+	__builtin_memset(t->view_in_force, 0, sizeof(t->view_in_force));
+}
+
+/*
+ * The bytes will be written through one mapping and run through another, which asks for a
+ * serializing instruction before they are run again.
+ */
+void code_reset(struct soft_cpu *c)
+{
+	struct soft_translator *t = c->translator;
+	u32 eax = 0, ebx, ecx = 0, edx;
+
+	t->used = t->thunks_end;
+	t->pages = t->views = t->blocks = t->insns = 0;
+	views_forget(t);
+	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++)
+		for (unsigned n = 0; n < CODE_JUMPS; n++)
+			t->jump[mode][n].rip = n ^ 1;	/* belongs elsewhere: no RIP hits it */
+	__builtin_memset(t->page_at, 0, sizeof(t->page_at));
+	__builtin_memset(t->view_at, 0, sizeof(t->view_at));
+	__builtin_memset(t->block_at, 0, sizeof(t->block_at));
+	c->counters.code_resets++;
+	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx) : : "memory");
+}
+
+/* --- pages ----------------------------------------------------------------------------------------- */
+
+static u16 *page_slot(struct soft_translator *t, u64 host)
+{
+	u64 n = mix(host >> PAGE_BITS) >> 40;
+
+	for (;; n++) {
+		u16 *at = &t->page_at[n % ARRAY_LEN(t->page_at)];
+
+		if (!*at || t->page[*at - 1].host == host)
+			return at;
+	}
+}
+
+static u32 page_of(struct soft_translator *t, u64 host)
+{
+	u16 *at = page_slot(t, host);
+
+	if (!*at) {
+		t->page[t->pages] = (struct code_page){ .host = host };
+		*at = (u16)++t->pages;
+	}
+	return *at - 1u;
+}
+
+static void page_drop(struct soft_cpu *c, u32 n)
+{
+	struct soft_translator *t = c->translator;
+	struct code_page *p = &t->page[n];
+
+	p->lines = 0;
+	p->generation++;
+	p->drops++;
+	p->idle_until = c->counters.instructions + (1000ull << MIN_OF(p->drops, 14u));
+	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++)
+		for (unsigned i = 0; i < X86_TLB_ENTRIES; i++)
+			if (t->view_in_force[mode][i] && t->view[t->view_in_force[mode][i] - 1].page == n)
+				t->view_in_force[mode][i] = 0;
+	t->stop = true;
+	c->counters.code_drops++;
+}
+
+/* A write entry is wanted for a host page.  False: not now, it would stop the running block. */
+bool soft_code_write(struct soft_cpu *c, u64 host)
+{
+	struct soft_translator *t = c->translator;
+	u16 *at = page_slot(t, host & ~(PAGE_BYTES - 1));
+
+	if (!*at || !t->page[*at - 1].lines)
+		return true;
+	if (t->filling)
+		return false;
+	page_drop(c, *at - 1u);
+	return true;
+}
+
+static void write_entries_remove(struct soft_cpu *c, u64 host)
+{
+	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++) {
+		struct x86_tlb_entry *e = c->tlb[mode].data.write;
+
+		for (unsigned i = 0; i < X86_TLB_ENTRIES; i++)
+			if (e[i].tag + e[i].addend == host)
+				e[i].tag = 1;
+	}
+}
+
+void code_cover(struct soft_cpu *c, u32 view, u64 rip, unsigned bytes)
+{
+	struct soft_translator *t = c->translator;
+	u32 n = t->view[view - 1].page;
+	struct code_page *p = &t->page[n];
+	unsigned first = (unsigned)(rip & (PAGE_BYTES - 1)) / LINE_BYTES;
+	unsigned last = ((unsigned)(rip & (PAGE_BYTES - 1)) + bytes - 1) / LINE_BYTES;
+
+	if (!p->lines)
+		write_entries_remove(c, p->host);
+	for (unsigned line = first; line <= last; line++) {
+		if (p->lines >> line & 1)
+			continue;
+		p->lines |= BIT_U64(line);
+		__builtin_memcpy(&t->copy[n][line * LINE_BYTES], (const u8 *)p->host + line * LINE_BYTES, LINE_BYTES);
+	}
+}
+
+static bool page_is_unchanged(const struct soft_translator *t, u32 n)
+{
+	const struct code_page *p = &t->page[n];
+	const u64 *now = (const u64 *)p->host, *then = (const u64 *)t->copy[n];
+	u64 difference = 0;
+
+	for (u64 lines = p->lines; lines; lines &= lines - 1) {
+		unsigned at = (unsigned)__builtin_ctzll(lines) * (LINE_BYTES / 8);
+
+		for (unsigned i = at; i < at + LINE_BYTES / 8; i++)
+			difference |= x86_memory_get(&now[i], 8) ^ then[i];
+	}
+	return !difference;
+}
+
+/* --- views ------------------------------------------------------------------------------------------ */
+
+static u32 view_of(struct soft_translator *t, u64 linear, u32 page, unsigned mode)
+{
+	u32 generation = t->page[page].generation;
+	u64 n = mix(linear + mode + ((u64)page << 44) + generation) >> 40;
+
+	for (;; n++) {
+		u16 *at = &t->view_at[n % ARRAY_LEN(t->view_at)];
+		const struct code_view *v;
+
+		if (!*at) {
+			t->view[t->views] = (struct code_view){ linear, page, generation, (u8)mode };
+			*at = (u16)++t->views;
+			return *at;
+		}
+		v = &t->view[*at - 1];
+		if (v->linear == linear && v->page == page && v->generation == generation && v->mode == mode)
+			return *at;
+	}
+}
+
+u32 code_view_at(struct soft_cpu *c, unsigned mode, u64 rip)
+{
+	struct soft_translator *t = c->translator;
+	u64 linear = rip & ~(PAGE_BYTES - 1);
+	unsigned index = (rip >> PAGE_BITS) % X86_TLB_ENTRIES;
+	u32 view = t->view_in_force[mode][index], page;
+	const struct soft_tlb *tlb = &c->tlb[mode == SOFT_USER ? SOFT_USER : SOFT_SUPERVISOR];
+	const u8 *host;
+
+	if (view && t->view[view - 1].linear == linear)
+		return view;
+	if (soft_mem_fetch(c, linear, &host) != X86_OK)
+		return 0;
+	if (t->pages == CODE_PAGES || t->views == CODE_VIEWS - 1)
+		code_reset(c);
+	page = page_of(t, (u64)host);
+	if (t->page[page].lines && !page_is_unchanged(t, page))
+		page_drop(c, page);
+	view = view_of(t, linear, page, mode);
+	t->view_in_force[mode][index] = view;
+	if (tlb->global[SOFT_TLB_FETCH][index / 64] >> (index % 64) & 1)
+		t->view_global[mode][index / 64] |= BIT_U64(index % 64);
+	else
+		t->view_global[mode][index / 64] &= ~BIT_U64(index % 64);
+	return view;
+}
+
+/* Nothing has been verified any more. */
+void soft_code_forget(struct soft_cpu *c)
+{
+	if (c->translator)
+		views_forget(c->translator);
+}
+
+/* all: also for X86_FLUSH_PAGE, a large page was concerned. */
+void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, bool all)
+{
+	struct soft_translator *t = c->translator;
+
+	if (!t)
+		return;
+	t->stop = true;
+	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++) {
+		u32 *view = t->view_in_force[mode];
+
+		if (kind == X86_FLUSH_ALL || all)
+			__builtin_memset(view, 0, sizeof(t->view_in_force[mode]));
+		else if (kind == X86_FLUSH_PAGE)
+			view[(address >> PAGE_BITS) % X86_TLB_ENTRIES] = 0;
+		else
+			for (unsigned i = 0; i < X86_TLB_ENTRIES; i++)
+				if (!(t->view_global[mode][i / 64] >> (i % 64) & 1))
+					view[i] = 0;
+	}
+}
+
+/* --- blocks ----------------------------------------------------------------------------------------- */
+
+static u32 *block_slot(struct soft_translator *t, u64 rip, u32 view)
+{
+	u64 n = mix(rip ^ (u64)view << 40) >> 40;
+
+	for (;; n++) {
+		u32 *at = &t->block_at[n % ARRAY_LEN(t->block_at)];
+
+		if (!*at || (t->block[*at - 1].rip == rip && t->block[*at - 1].view == view))
+			return at;
+	}
+}
+
+struct code_block *code_block_find(struct soft_translator *t, u64 rip, u32 view)
+{
+	u32 n = *block_slot(t, rip, view);
+
+	return n ? &t->block[n - 1] : NULL;
+}
+
+struct code_block *code_block_add(struct soft_translator *t, u64 rip, u32 view)
+{
+	struct code_block *block = &t->block[t->blocks];
+
+	*block_slot(t, rip, view) = ++t->blocks;
+	block->rip = rip;
+	block->view = view;
+	return block;
+}

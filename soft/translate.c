@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * translate.c - the loop around translated code, and what it calls
+ *
+ * The instruction loop comes here after each branch.  Code that is warm is translated and
+ * entered; it comes back with a reason and with the guest's registers where the executor
+ * has them.  What is left to the interpreter is one instruction at a time, or code that is
+ * cold, until the next branch.
+ *
+ * Only 64-bit code, and only while nothing wants to see every instruction: no interrupt
+ * shadow, single step or breakpoint.
+ */
+#include "base/atomic.h"
+#include "soft/translate.h"
+#include "x86/operand.h"
+
+#define ROOM_BYTES	(64u << 10)	/* of code memory, more than a block can take */
+
+static u32 translation_is_off = 1;	/* atomic */
+static u32 processors;			/* atomic: with a translator */
+
+void soft_translate(bool on)
+{
+	atomic_store_relaxed(&translation_is_off, !on);
+}
+
+u64 soft_translator_bytes(void)
+{
+	return sizeof(struct soft_translator);
+}
+
+void soft_translator_init(struct soft_cpu *c, struct soft_translator *t, const struct soft_code *code)
+{
+	if (code->bytes < CODE_LEAST || atomic_load_relaxed(&translation_is_off))
+		return;
+	t->code = *code;
+	c->translator = t;
+	translate_thunks(c);
+	code_reset(c);
+	atomic_fetch_add(&processors, 1u);
+}
+
+/* --- from translated code ------------------------------------------------------------------------------ */
+
+/* The instruction that info is about, and the rest of its block, are not executed after all. */
+static void back_to(struct soft_cpu *c, u64 info)
+{
+	c->x.rip = INFO_RIP(info);
+	c->counters.instructions -= INFO_AFTER(info);
+}
+
+static u64 info_at(const u8 *at)
+{
+	u64 info;
+
+	__builtin_memcpy(&info, at, 8);
+	return info;
+}
+
+#define JMP_BYTES 5		/* between a call that may return and its info */
+
+u32 translate_fill(struct soft_cpu *c, u64 linear, const u8 *back)
+{
+	u64 info = info_at(back + JMP_BYTES);
+	struct soft_translator *t = c->translator;
+	struct x86 *x = &c->x;
+	bool write = INFO_WRITE(info);
+	unsigned bytes = INFO_BYTES(info);
+	const struct x86_tlb_entry *e =
+		&(write ? x->tlb->write : x->tlb->read)[(linear >> PAGE_BITS) % X86_TLB_ENTRIES];
+	enum x86_result r = X86_FAULT;
+
+	if ((linear & (PAGE_BYTES - 1)) + bytes <= PAGE_BYTES && (u64)((s64)(linear << 16) >> 16) == linear) {
+		t->filling = true;
+		r = soft_mem_probe(x, linear, 1, (write ? X86_WRITE : X86_READ) | (x->cpl == 3 ? X86_USER : 0));
+		t->filling = false;
+	}
+	if (INFO_ALIGN(info) && (linear & (bytes - 1)))
+		r = X86_FAULT;
+	if (r == X86_OK && e->tag == (linear & ~(PAGE_BYTES - 1)))
+		return TRANSLATE_STAY;
+	back_to(c, info);
+	return TRANSLATE_INTERPRET;
+}
+
+u32 translate_restart(struct soft_cpu *c, u64 unused, const u8 *back)
+{
+	(void)unused;
+	back_to(c, info_at(back));
+	return TRANSLATE_INTERPRET;
+}
+
+u32 translate_vector_need(struct soft_cpu *c, u64 unused, const u8 *back)
+{
+	u64 info = info_at(back + JMP_BYTES);
+
+	(void)unused;
+	if (vector_make_ready(c) && c->translator->vector_level >= INFO_LEVEL(info))
+		return TRANSLATE_STAY;
+	c->x.rip = INFO_RIP(info);
+	return TRANSLATE_INTERPRET;
+}
+
+static bool is_interrupted(struct soft_cpu *c)
+{
+	return c->x.attention | atomic_load_relaxed(&c->pins);
+}
+
+static void flags_in(struct soft_cpu *c)
+{
+	c->translator->flags = flags_pack(c->x.rflags);
+}
+
+static void flags_out(struct soft_cpu *c)
+{
+	c->x.rflags = flags_merge(c->x.rflags, c->translator->flags);
+}
+
+/*
+ * Another processor may have changed code that this one has translated: it then makes this
+ * one serialize.  CPUID does too, and ends in a VMRUN.
+ */
+static void serialize(struct soft_cpu *c)
+{
+	if (atomic_load_relaxed(&processors) > 1)
+		soft_code_forget(c);
+}
+
+u32 translate_execute(struct soft_cpu *c, u32 n)
+{
+	struct soft_translator *t = c->translator;
+	const struct code_insn *i = &t->insn[n];
+	struct x86 *x = &c->x;
+	const struct x86_tlb *tlb = x->tlb;
+	u64 next = i->rip + i->insn.len;
+	u32 level = t->vector_level;
+
+	x->rip = i->rip;
+	flags_out(c);
+	t->stop = false;
+	c->current = &i->insn;
+	t->result = x86_execute(x, &i->insn);
+	flags_in(c);
+	if (i->insn.op == X86_OP_IRET)
+		serialize(c);
+	if (i->insn.flags & (X86_F_VECTOR | X86_F_SYSTEM))
+		t->vector_level = vector_level_now(c);
+	if (LIKELY(t->result == X86_OK)) {
+		if (LIKELY(x->rip == next && !t->stop && !is_interrupted(c) && x->tlb == tlb && t->vector_level >= level &&
+			   x->code_bits == 64 && !(i->insn.flags & X86_F_BRANCH)))
+			return TRANSLATE_STAY;
+		c->counters.instructions -= i->after;
+		return TRANSLATE_GO_ON;
+	}
+	c->counters.instructions -= i->after;
+	return TRANSLATE_RESULT;
+}
+
+/* --- the loop ---------------------------------------------------------------------------------------------- */
+
+/* The mode, as the data TLB in use says; SOFT_PRIVILEGES if it is none of ours. */
+static unsigned mode_of(const struct soft_cpu *c)
+{
+	for (unsigned mode = 0; mode < SOFT_PRIVILEGES && (c->x.cpl == 0 || c->x.cpl == 3); mode++)
+		if (c->x.tlb == &c->tlb[mode].data)
+			return mode;
+	return SOFT_PRIVILEGES;
+}
+
+static bool is_full(const struct soft_translator *t)
+{
+	return t->used + ROOM_BYTES > t->code.bytes || t->blocks == CODE_BLOCKS || t->insns + CODE_BLOCK_MAX > CODE_INSNS;
+}
+
+static bool is_warm(struct soft_cpu *c, u64 rip, u32 view)
+{
+	struct soft_translator *t = c->translator;
+	u8 *warm = &t->warm[(rip * 0x9e3779b97f4a7c15ull) >> 48];
+
+	BUILD_ASSERT(CODE_WARM == 1u << 16);
+	if (*warm < CODE_WARM_AT) {
+		(*warm)++;
+		return false;
+	}
+	return t->page[t->view[view - 1].page].idle_until <= c->counters.instructions;
+}
+
+/* The block at RIP, made if need be; NULL: interpret. */
+static struct code_block *block_at(struct soft_cpu *c, unsigned mode, u64 rip)
+{
+	struct soft_translator *t = c->translator;
+	u32 view = code_view_at(c, mode, rip);
+	struct code_block *block;
+
+	if (!view)
+		return NULL;
+	block = code_block_find(t, rip, view);
+	if (block)
+		return block;
+	if (!is_warm(c, rip, view))
+		return NULL;
+	if (is_full(t)) {
+		code_reset(c);
+		view = code_view_at(c, mode, rip);
+		if (!view)
+			return NULL;
+	}
+	return translate_block(c, mode, rip, view);
+}
+
+/* A jump that went through C: make it direct.  Within a view blocks need no check. */
+static void link(struct soft_cpu *c, const struct code_block *to)
+{
+	struct soft_translator *t = c->translator;
+	const u8 *at = (const u8 *)t->left_at;
+	u32 from = 0, view = 0;
+	u8 *jump;
+
+	__builtin_memcpy(&from, at + 8, 4);
+	__builtin_memcpy(&view, at + 12, 4);
+	if (!from)
+		return;
+	jump = t->code.write + from;
+	emit_target(jump, t->code.write + (to->view == view ? to->body : to->entry));
+}
+
+/* A block of a dead view was entered: let it lead to its successor. */
+static void redirect(struct soft_cpu *c, const struct code_block *to)
+{
+	struct soft_translator *t = c->translator;
+	struct code_block *dead;
+	struct emitter e;
+	u32 n = 0;
+
+	__builtin_memcpy(&n, (const u8 *)t->left_at + 8, 4);
+	dead = &t->block[n];
+	if (dead->rip != to->rip || dead == to || !code_view_is_dead(t, dead->view))
+		return;
+	e.at = t->code.write + dead->entry;
+	emit_target(emit_jmp(&e), t->code.write + to->entry);
+}
+
+enum x86_result soft_translated(struct soft_cpu *c)
+{
+	struct soft_translator *t = c->translator;
+	struct x86 *x = &c->x;
+	enum translate_exit why = TRANSLATE_GO_ON;
+
+	if (UNLIKELY(c->current && c->current->op == X86_OP_IRET))
+		serialize(c);
+	for (;;) {
+		struct code_block *block = NULL;
+		struct code_jump *jump;
+		u32 resets = (u32)c->counters.code_resets;
+		unsigned mode;
+
+		if (UNLIKELY(is_interrupted(c))) {
+			enum x86_result r;
+
+			if (x->attention & (X86_ATTN_SHADOW | X86_ATTN_STEP))
+				return X86_OK;
+			r = soft_boundary(c);
+			if (r == X86_EXIT)
+				return r;
+			if (is_interrupted(c))
+				return X86_OK;
+		}
+		if (x->code_bits != 64)
+			return X86_OK;
+		mode = mode_of(c);
+		if (UNLIKELY(mode == SOFT_PRIVILEGES))
+			return X86_OK;
+		jump = &t->jump[mode][x->rip % CODE_JUMPS];
+		if (jump->rip != x->rip || why == TRANSLATE_LINK || why == TRANSLATE_RESOLVE) {
+			block = block_at(c, mode, x->rip);
+			if (!block)
+				return X86_OK;
+			jump->rip = x->rip;
+			jump->code = (u64)t->code.run + block->entry;
+			if (why == TRANSLATE_LINK && (u32)c->counters.code_resets == resets)
+				link(c, block);
+			else if (why == TRANSLATE_RESOLVE && (u32)c->counters.code_resets == resets)
+				redirect(c, block);
+		}
+
+		c->current = NULL;
+		t->vector_level = vector_level_now(c);
+		flags_in(c);
+		why = t->enter((u8 *)c + 128, (const u8 *)jump->code);
+		flags_out(c);
+		c->counters.translated_exits++;
+		switch (why) {
+		case TRANSLATE_LINK:
+		case TRANSLATE_RESOLVE:
+			x->rip = INFO_RIP(info_at((const u8 *)t->left_at));
+			break;
+		case TRANSLATE_GO_ON:
+			break;
+		case TRANSLATE_INTERPRET:
+			return X86_OK;
+		default:
+			return t->result;
+		}
+	}
+}

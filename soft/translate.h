@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * translate.h - inside the translator
+ *
+ * Files: translate.c the loop around translated code and the C functions that it calls;
+ * code_cache.c pages, views and blocks, and when they are valid; translate_block.c from
+ * bytes to a block; translate_insn.c, translate_memory.c, translate_vector.c what each
+ * instruction becomes; translate_thunk.c the way in and out; emit.c host instructions.
+ *
+ * While translated code runs, RBP points 128 bytes into the struct soft_cpu; RSP and FS are
+ * the host's; R9 and R10 are scratch; the guest's registers are in host registers as
+ * host_of[] says, four of them in x.gpr[].  docs/software-processor.md has the whole story.
+ */
+#ifndef SOFT_TRANSLATE_H
+#define SOFT_TRANSLATE_H
+
+#include "soft/cpu.h"
+#include "soft/emit.h"
+
+#define CODE_JUMPS	4096u		/* jump cache, each mode; index: low bits of RIP */
+#define CODE_PAGES	4096u
+#define CODE_VIEWS	16384u
+#define CODE_BLOCKS	131072u
+#define CODE_INSNS	65536u
+#define CODE_WARM	65536u		/* counters of arrivals, by hash of RIP */
+#define CODE_WARM_AT	12u		/* arrivals before a block is translated */
+#define CODE_BLOCK_MAX	48u		/* instructions of a block */
+#define CODE_LEAST	(256u << 10)	/* less than that for us: no translator */
+
+/* The guest's code as one address space sees it: a linear page on a host page. */
+struct code_view {
+	u64 linear;
+	u32 page;
+	u32 generation;			/* of the page; another: the view is dead */
+	u8  mode;
+};
+
+struct code_page {
+	u64 host;
+	u64 lines;			/* which of its 64 lines have been translated */
+	u64 idle_until;			/* instructions: it was written to, wait */
+	u32 generation;
+	u32 drops;
+};
+
+struct code_block {
+	u64 rip;
+	u32 view;			/* index + 1 */
+	u32 entry, body;		/* offsets: with and without a check of the view */
+};
+
+struct code_jump { u64 rip, code; };
+
+/* An instruction that translated code hands to the executor. */
+struct code_insn {
+	struct x86_insn insn;
+	u64 rip;
+	u32 after;			/* instructions of the block behind it, counted already */
+	u32 unused;
+};
+
+/* Why translated code was left. */
+enum translate_exit {
+	TRANSLATE_STAY,
+	TRANSLATE_GO_ON,		/* look up RIP */
+	TRANSLATE_LINK,			/* ... and make the jump at info direct */
+	TRANSLATE_RESOLVE,		/* ... a block whose view is not in force was entered */
+	TRANSLATE_INTERPRET,		/* the instruction at RIP is for the interpreter */
+	TRANSLATE_RESULT,		/* of the executor, in result */
+};
+
+struct soft_translator;
+
+/* --- the translation of one block ------------------------------------------------------------------ */
+#define T0	H_R9
+#define T1	H_R10
+#define DISPLACED 0xffu
+extern const u8 translate_host_of[16];
+#define host_of translate_host_of
+
+#define FLAG_CF	0x01u
+#define FLAG_OF	0x02u
+#define FLAG_PF	0x04u
+#define FLAG_AF	0x10u
+#define FLAG_ZF	0x40u
+#define FLAG_SF	0x80u
+#define FLAGS	0xd7u
+
+struct address {		/* a guest's memory operand */
+	u8 base, index, scale;	/* guest registers or X86_REG_NONE */
+	u8 seg;			/* X86_FS, X86_GS, or another, that has no base */
+	bool narrow;		/* 32-bit address size */
+	u64 fixed;		/* displacement; the address if there are no registers */
+};
+
+enum cold_kind { COLD_FILL, COLD_RESTART, COLD_LINK, COLD_RESOLVE, COLD_VECTOR };
+
+struct cold {			/* code out of line */
+	enum cold_kind kind;
+	u8 *from;		/* displacement of the branch that leads here */
+	u8 *retry;
+	struct address address;
+	u64 info;
+	u32 number;
+};
+
+struct translation {
+	struct emitter e;	/* first */
+	struct soft_cpu *c;
+	struct soft_translator *t;
+	const u8 *code;		/* host address of the guest's page */
+	u64 rip;
+	u32 view;
+	unsigned mode;
+	unsigned count, at;	/* instructions, and which is being translated */
+	bool flags_native, flags_saved;
+	u8 vector_level;
+	unsigned colds;
+	u64 rips[CODE_BLOCK_MAX + 1];
+	u8 live[CODE_BLOCK_MAX + 1];	/* flags that are live before instruction n */
+	struct x86_insn insn[CODE_BLOCK_MAX];
+	bool native[CODE_BLOCK_MAX];
+	struct cold cold[CODE_BLOCK_MAX * 3 + 8];
+};
+
+/* What an instruction does with flags. */
+struct flag_use { u8 reads, sets, changes; };	/* sets: surely; changes: perhaps */
+
+static inline struct host_mem context_at(const struct soft_cpu *c, const void *field)
+{
+	return mem_at(H_RBP, (s32)((const u8 *)field - (const u8 *)c - 128));
+}
+static inline struct host_mem gpr_at(unsigned r)
+{
+	return mem_at(H_RBP, (s32)(r * 8) - 128);
+}
+static inline unsigned instructions_after(const struct translation *b) { return b->count - b->at; }
+
+/* --- the translator ---------------------------------------------------------------------------- */
+struct soft_translator {
+	/* -- translated code looks here -- */
+	u32 flags;			/* arithmetic flags between blocks: LAHF's AH, SETO's AL */
+	u32 vector_level;		/* 0 not usable; 1 x87 and SSE; 2 AVX; 3 AVX-512 */
+	u64 jump_to;			/* in transit */
+	u64 value;
+	u64 left_at;			/* return address of the exit */
+	u32 view_in_force[SOFT_PRIVILEGES][X86_TLB_ENTRIES];
+	struct code_jump jump[SOFT_PRIVILEGES][CODE_JUMPS];
+
+	/* -- the rest is C's -- */
+	struct soft_code code;
+	u64 used, thunks_end;
+	enum x86_result result;
+	bool filling;			/* a TLB entry is wanted by translated code */
+	bool stop;			/* code or translations changed: leave after this instruction */
+	bool exact;			/* every flag at every exit; tests */
+	u32 (*enter)(void *context, const u8 *code);
+	u32 at_fill_read, at_fill_write, at_link, at_resolve, at_restart, at_vector, at_insn, at_insn_end;
+	u32 at_exit;
+	u32 pages, views, blocks, insns;
+	u64 view_global[SOFT_PRIVILEGES][X86_TLB_ENTRIES / 64];
+	u64 view_page[SOFT_PRIVILEGES][X86_TLB_ENTRIES];
+	struct translation translation;
+	struct code_page page[CODE_PAGES];
+	u16 page_at[2 * CODE_PAGES];	/* hash tables: index + 1 */
+	struct code_view view[CODE_VIEWS];
+	u16 view_at[2 * CODE_VIEWS];
+	struct code_block block[CODE_BLOCKS];
+	u32 block_at[2 * CODE_BLOCKS];
+	u8  warm[CODE_WARM];
+	struct code_insn insn[CODE_INSNS];
+	u8  copy[CODE_PAGES][PAGE_BYTES];
+};
+
+/* --- code_cache.c --------------------------------------------------------------------------- */
+void code_reset(struct soft_cpu *c);
+/* The view in force at RIP, entered and verified; 0 if code can not be fetched there. */
+u32  code_view_at(struct soft_cpu *c, unsigned mode, u64 rip);
+struct code_block *code_block_find(struct soft_translator *t, u64 rip, u32 view);
+struct code_block *code_block_add(struct soft_translator *t, u64 rip, u32 view);
+/* bytes at rip, on the view's page, are about to be translated. */
+void code_cover(struct soft_cpu *c, u32 view, u64 rip, unsigned bytes);
+static inline bool code_view_is_dead(const struct soft_translator *t, u32 view)
+{
+	const struct code_view *v = &t->view[view - 1];
+
+	return v->generation != t->page[v->page].generation;
+}
+
+/* --- translate_block.c: NULL if there is nothing to translate at RIP ---------------------------- */
+struct code_block *translate_block(struct soft_cpu *c, unsigned mode, u64 rip, u32 view);
+
+/* --- translate_thunk.c ------------------------------------------------------------------------- */
+void translate_thunks(struct soft_cpu *c);
+
+/* --- translate.c: called by translated code; enum translate_exit --------------------------------- */
+u32 translate_fill(struct soft_cpu *c, u64 linear, const u8 *back);
+u32 translate_execute(struct soft_cpu *c, u32 n);
+u32 translate_vector_need(struct soft_cpu *c, u64 unused, const u8 *back);
+u32 translate_restart(struct soft_cpu *c, u64 unused, const u8 *back);
+
+/* What stands behind a call of a thunk: RIP's low 48 bits, and more. */
+#define INFO_RIP(info)		((u64)((s64)((info) << 16) >> 16))
+#define INFO_AFTER(info)	((u32)((info) >> 48 & 0x7f))	/* counted instructions not executed */
+#define INFO_BYTES(info)	(1u << ((info) >> 55 & 7))
+#define INFO_WRITE(info)	((info) >> 58 & 1)
+#define INFO_ALIGN(info)		((info) >> 61 & 1)
+#define INFO_LEVEL(info)	((u32)((info) >> 59 & 3))
+static inline u64 info_make(u64 rip, unsigned after)
+{
+	return (rip << 16 >> 16) | (u64)after << 48;
+}
+
+
+/* translate_memory.c */
+struct address address_of(const struct translation *b, const struct x86_insn *i);
+/* Host memory for so many bytes at a: the guest's, checked.  May use both scratch registers. */
+struct host_mem memory_open(struct translation *b, const struct address *a, unsigned bytes, bool write, bool align);
+struct host_mem memory_collapse(struct translation *b, struct host_mem m);	/* frees T1 */
+void emit_address(struct translation *b, const struct address *a, unsigned to);	/* changes flags */
+struct cold *cold_add(struct translation *b, enum cold_kind kind, u8 *from);
+void emit_colds(struct translation *b);
+void flags_save(struct translation *b);
+void flags_lose(struct translation *b);		/* before flags are clobbered */
+void flags_need(struct translation *b, unsigned temporary);	/* native, now */
+
+/* translate_insn.c: false: it is for the executor */
+bool insn_is_native(const struct translation *b, const struct x86_insn *i);
+void insn_translate(struct translation *b, const struct x86_insn *i);
+struct flag_use insn_flags(const struct x86_insn *i, bool native);
+
+/* translate_vector.c */
+bool vector_is_native(const struct translation *b, const struct x86_insn *i);
+void vector_translate(struct translation *b, const struct x86_insn *i);
+u32  vector_level_of(const struct x86_insn *i);
+u32  vector_level_now(struct soft_cpu *c);
+bool vector_make_ready(struct soft_cpu *c);
+
+#endif
