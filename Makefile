@@ -4,6 +4,7 @@
 #   make run      install what is missing, build, boot Debian's kernel to a shell
 #   make test     install what is missing, build, run the tests (about ten minutes)
 #   make check    the slow and sanitized tests too
+#   make modules  build kvm.ko and kvm-amd.ko for Debian's kernel, in build/module
 #   make bench    the yardstick: native, QEMU TCG and ours side by side
 #   make fmt      clang-format over the lines changed since the last commit
 #
@@ -123,6 +124,13 @@ $(GUEST)/version: tools/guest/kernel
 $(GUEST)/initrd.cpio: $(GUEST)/version tools/guest/initramfs tools/guest/init tools/guest/dhcp
 	@tools/guest/initramfs $(GUEST) $@
 
+# The modules: for the kernel that the tests boot, or for another one's headers.
+KDIR ?=
+modules: $(GUEST)/version
+	@[ -n "$(KDIR)" ] || tools/module/headers $$(cat $(GUEST)/version) build/kernel
+	@module/link . build/module
+	@$(MAKE) --no-print-directory -C build/module KDIR=$(or $(KDIR),$(CURDIR)/build/kernel/build) modules
+
 test:
 	@tools/install test
 	@tests/run fast
@@ -142,5 +150,5 @@ fmt:
 
 clean:
 	rm -rf build build-asan build-tsan
-.PHONY: all unit run guest test check bench fmt clean
+.PHONY: all unit run guest modules test check bench fmt clean
 .SECONDARY:

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * export.c - what kvm.ko offers to vendor modules
+ *
+ * This is the seam between core and a back end, as far as a back end calls: CI counts it
+ * (at most 60).  core sees no Linux header, so the list is here.
+ */
+#include "api/linux/module.h"
+#include "core/vm.h"
+#include "insn/insn.h"
+
+#include <linux/export.h>
+
+EXPORT_SYMBOL_GPL(core_use_nested);
+EXPORT_SYMBOL_GPL(cpuid_has);
+EXPORT_SYMBOL_GPL(door_check_backend);
+EXPORT_SYMBOL_GPL(door_is_nested);
+EXPORT_SYMBOL_GPL(door_linux_close);
+EXPORT_SYMBOL_GPL(door_linux_open);
+EXPORT_SYMBOL_GPL(door_use_nested);
+EXPORT_SYMBOL_GPL(host_alloc);
+EXPORT_SYMBOL_GPL(host_alloc_pages);
+EXPORT_SYMBOL_GPL(host_bug);
+EXPORT_SYMBOL_GPL(host_bus_address);
+EXPORT_SYMBOL_GPL(host_cpu);
+EXPORT_SYMBOL_GPL(host_cpus);
+EXPORT_SYMBOL_GPL(host_free);
+EXPORT_SYMBOL_GPL(host_free_pages);
+EXPORT_SYMBOL_GPL(insn_cpuid);
+EXPORT_SYMBOL_GPL(insn_debug_load);
+EXPORT_SYMBOL_GPL(insn_rdmsr);
+EXPORT_SYMBOL_GPL(insn_wrmsr);
+EXPORT_SYMBOL_GPL(lapic_highest_irr);
+EXPORT_SYMBOL_GPL(vcpu_cr8_get);
+EXPORT_SYMBOL_GPL(vcpu_cr8_set);
