@@ -211,6 +211,7 @@ static void cpuid(u32 leaf, u32 subleaf, u64 xcr0, u32 out[4])
 		out[X86_CPUID_ECX] = out[X86_CPUID_EDX] = 32u << 24 | 8 << 16 | 1 << 8 | 64;
 		break;
 	case 0x80000006:	/* L2: 1 MiB, 8 ways; L3: 32 MiB, 16 ways */
+		out[X86_CPUID_EAX] = out[X86_CPUID_EBX] = 0x42004200;	/* TLBs: 512 entries, 4 ways */
 		out[X86_CPUID_ECX] = 1024u << 16 | 6 << 12 | 1 << 8 | 64;
 		out[X86_CPUID_EDX] = 64u << 18 | 8 << 12 | 1 << 8 | 64;
 		break;
