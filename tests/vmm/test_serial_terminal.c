@@ -168,6 +168,9 @@ static void tear_down(void)
 {
 	terminal_close(terminal);
 	loop_destroy(loop);
+	EXPECT_EQ(terminal_write(terminal, "late", 4), 4);	/* a device that is not gone yet */
+	terminal_input_wanted(terminal);
+	terminal_free(terminal);
 }
 
 static void type(int fd, const char *text)

@@ -85,8 +85,6 @@ static void terminals_close(struct run *r)
 {
 	terminal_close(r->terminal);
 	terminal_close(r->log);
-	if (r->log_fd >= 0)
-		close(r->log_fd);
 }
 
 /* --- the machine -------------------------------------------------------------------- */
@@ -182,6 +180,10 @@ static int run(struct run *r)
 	if (!error)
 		status = status_of(r->m);
 	machine_destroy(r->m);
+	terminal_free(r->terminal);
+	terminal_free(r->log);
+	if (r->log_fd >= 0)
+		close(r->log_fd);
 	boot_close(&r->boot);
 	return status;
 }

@@ -13,7 +13,8 @@
  *   1. `short_of_room` is set if a writer was told that not all was taken; drained() follows.
  *   2. Input is watched only while `held` is empty.
  *
- * Locking: t->lock guards the output ring; input belongs to the loop's thread.
+ * Locking: t->lock guards the output ring and closed, and is taken before the loop's lock; input
+ * belongs to the loop's thread.
  */
 #include "vmm/machine/terminal.h"
 
@@ -45,6 +46,7 @@ struct terminal {
 	u8	ring[RING_BYTES];
 	u32	head, tail;		/* bytes ever put in and taken out */
 	bool	short_of_room;		/* a writer waits for drained() */
+	bool	closed;			/* the loop may be gone: nothing is posted any more */
 	struct loop_task flush_task;	/* the ring needs the loop */
 
 	struct loop_watch input_watch, output_watch;
@@ -123,11 +125,12 @@ size_t terminal_write(struct terminal *t, const void *bytes, size_t n)
 {
 	const u8 *from = bytes;
 	size_t taken = 0;
-	bool post;
 
-	if (t->output < 0)
-		return n;
 	pthread_mutex_lock(&t->lock);
+	if (t->output < 0) {
+		pthread_mutex_unlock(&t->lock);
+		return n;
+	}
 	while (taken < n && ring_room(t)) {
 		u32 at = t->head % RING_BYTES;
 		u32 part = (u32)MIN_OF(n - taken, (size_t)MIN_OF(ring_room(t), RING_BYTES - at));
@@ -138,10 +141,9 @@ size_t terminal_write(struct terminal *t, const void *bytes, size_t n)
 	}
 	ring_write_out(t);
 	t->short_of_room |= taken < n;
-	post = t->head != t->tail || t->short_of_room;
-	pthread_mutex_unlock(&t->lock);
-	if (post)
+	if (t->head != t->tail || t->short_of_room)
 		loop_post(t->loop, &t->flush_task);
+	pthread_mutex_unlock(&t->lock);
 	return taken;
 }
 
@@ -282,7 +284,10 @@ static void input_posted(struct loop_task *task)
 
 void terminal_input_wanted(struct terminal *t)
 {
-	loop_post(t->loop, &t->input_task);
+	pthread_mutex_lock(&t->lock);
+	if (!t->closed)
+		loop_post(t->loop, &t->input_task);
+	pthread_mutex_unlock(&t->lock);
 }
 
 /* --- making ------------------------------------------------------------------------------- */
@@ -328,16 +333,26 @@ void terminal_close(struct terminal *t)
 		return;
 	loop_watch_remove(&t->input_watch);
 	loop_watch_remove(&t->output_watch);
+	pthread_mutex_lock(&t->lock);
 	while (t->head != t->tail && loop_now() < limit) {
 		struct pollfd p = { .fd = t->output, .events = POLLOUT };
 
 		poll(&p, 1, 100);
 		ring_write_out(t);
 	}
-	if (t->input == atomic_load_relaxed(&tty_fd)) {
+	t->output = -1;
+	t->closed = true;
+	pthread_mutex_unlock(&t->lock);
+	if (t->input >= 0 && t->input == atomic_load_relaxed(&tty_fd)) {
 		terminal_restore();
 		atomic_store_relaxed(&tty_fd, -1);
 	}
+}
+
+void terminal_free(struct terminal *t)
+{
+	if (!t)
+		return;
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 }

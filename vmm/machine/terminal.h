@@ -33,8 +33,12 @@ struct terminal_port {
 /* Input and output are fds; -1: none.  A tty is raw until terminal_close() or the program's end. */
 int terminal_open(struct terminal **out, struct loop *l, int input, int output,
 		  const struct terminal_keys *keys);
-/* Writes what is buffered, for 1 s at most, and restores the tty. */
+/*
+ * Writes what is buffered, for 1 s at most, and restores the tty.  The device may go on using
+ * it, to no effect, until terminal_free().  Before the loop goes away; NULL is fine.
+ */
 void terminal_close(struct terminal *t);
+void terminal_free(struct terminal *t);
 void terminal_attach(struct terminal *t, const struct terminal_port *port);
 
 /* Any thread.  Returns how many bytes were taken; fewer than n: wait for drained(). */
