@@ -20,6 +20,9 @@ int  insn_wrmsr(u32 msr, u64 value);
 /* [any] */
 u64  insn_rdtsc(void);
 
+/* [any] Levels of the host's page tables, and so of those that a nested walk uses: 4 or 5. */
+unsigned insn_host_levels(void);
+
 /*
  * Enter the guest of the VMCB at this bus address, until #VMEXIT.  gpr[] are the guest's
  * registers in encoding order; RAX and RSP are the VMCB's, gpr[0] and gpr[4] are ignored.

@@ -35,6 +35,7 @@ int  svm_cpus_create(void);	/* [sleep] once */
 
 struct svm_vm {
 	u8 *msrpm, *iopm;
+	u64 *top;		/* above a nested page table of 4 levels, where the host has 5 */
 };
 int  svm_permission_maps_create(struct svm_vm *s);
 void svm_permission_maps_free(struct svm_vm *s);

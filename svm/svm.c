@@ -65,18 +65,31 @@ static int svm_vm_init(struct vm *vm)
 	if (!s)
 		return -ENOMEM;
 	r = svm_permission_maps_create(s);
-	if (r) {
-		host_free(s);
-		return r;
+	if (r)
+		goto free;
+	if (insn_host_levels() > MMU_LEVELS) {
+		s->top = host_alloc_pages(0, 0);
+		r = -ENOMEM;
+		if (!s->top)
+			goto free_maps;
 	}
 	vm->backend = s;
 	return 0;
+
+free_maps:
+	svm_permission_maps_free(s);
+free:
+	host_free(s);
+	return r;
 }
 
 static void svm_vm_fini(struct vm *vm)
 {
-	svm_permission_maps_free(vm->backend);
-	host_free(vm->backend);
+	struct svm_vm *s = vm->backend;
+
+	host_free_pages(s->top, 0);
+	svm_permission_maps_free(s);
+	host_free(s);
 	vm->backend = NULL;
 }
 
@@ -122,6 +135,19 @@ static void svm_vcpu_fini(struct vcpu *v)
 
 /* --- translations ------------------------------------------------------------------------- */
 
+#define TOP_ENTRY	0x27ull		/* present, writable, user, accessed */
+
+/* A VM has one root, so all its vCPUs write the same entry. */
+static hpa_t nested_root(struct vcpu *v, hpa_t root)
+{
+	const struct svm_vm *vm = v->vm->backend;
+
+	if (!vm->top)
+		return root;
+	atomic_store_release(&vm->top[0], root | TOP_ENTRY);
+	return host_bus_address(vm->top);
+}
+
 static void svm_mmu_root_set(struct vcpu *v, hpa_t root, unsigned levels)
 {
 	struct svm_vcpu *s = svm_of(v);
@@ -130,7 +156,7 @@ static void svm_mmu_root_set(struct vcpu *v, hpa_t root, unsigned levels)
 	if (svm_is_shadowed(v))
 		s->vmcb->save.cr3 = root;
 	else
-		s->vmcb->control.n_cr3 = root;
+		s->vmcb->control.n_cr3 = nested_root(v, root);
 }
 
 static void svm_tlb_flush(struct vcpu *v)

@@ -28,6 +28,7 @@ EXPORT_SYMBOL_GPL(host_free);
 EXPORT_SYMBOL_GPL(host_free_pages);
 EXPORT_SYMBOL_GPL(insn_cpuid);
 EXPORT_SYMBOL_GPL(insn_debug_load);
+EXPORT_SYMBOL_GPL(insn_host_levels);
 EXPORT_SYMBOL_GPL(insn_rdmsr);
 EXPORT_SYMBOL_GPL(insn_wrmsr);
 EXPORT_SYMBOL_GPL(lapic_highest_irr);

@@ -58,6 +58,11 @@ u64 insn_rdtsc(void)
 	return rdtsc_ordered();
 }
 
+unsigned insn_host_levels(void)
+{
+	return __read_cr4() & X86_CR4_LA57 ? 5 : 4;
+}
+
 /* --- the FPU ------------------------------------------------------------------------------ */
 
 static DEFINE_PER_CPU(u64, own_xcr0);

@@ -131,6 +131,11 @@ u64 insn_rdtsc(void)
 	return __builtin_ia32_rdtsc();
 }
 
+unsigned insn_host_levels(void)
+{
+	return 4;
+}
+
 void insn_vmrun(hpa_t vmcb, hpa_t host, u64 gpr[16])
 {
 	struct soft_cpu *c = this_processor();

@@ -55,6 +55,7 @@ void insn_cpuid(u32 leaf, u32 subleaf, u32 out[4])
 int insn_rdmsr(u32 msr, u64 *value) { (void)msr; *value = 0; return 0; }
 int insn_wrmsr(u32 msr, u64 value) { (void)msr; (void)value; return 0; }
 u64 insn_rdtsc(void) { return host_now(); }
+unsigned insn_host_levels(void) { return 4; }
 void insn_vmrun(hpa_t vmcb, hpa_t host, u64 gpr[16]) { (void)vmcb; (void)host; (void)gpr; }
 void insn_vmload(hpa_t vmcb) { (void)vmcb; }
 void insn_vmsave(hpa_t vmcb) { (void)vmcb; }

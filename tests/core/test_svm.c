@@ -18,6 +18,7 @@ static struct {
 	struct vmcb *vmcb, seen;		/* as VMRUN found it */
 	void (*guest)(struct vmcb *vmcb, u64 gpr[16]);
 	u32 features, asids;
+	unsigned levels;			/* of the host's page tables; 0: 4 */
 	struct { u64 efer, hsave, tsc_aux, vm_cr; } msr[2];	/* by processor */
 	unsigned runs, saves;
 	hpa_t host, saved;			/* as VMRUN was told; where VMSAVE went last */
@@ -62,6 +63,8 @@ int insn_wrmsr(u32 msr, u64 value)
 
 u64 insn_rdtsc(void) { return host_now(); }
 
+unsigned insn_host_levels(void) { return m.levels ? m.levels : 4; }
+
 void insn_vmrun(hpa_t pa, hpa_t host, u64 gpr[16])
 {
 	struct vmcb *vmcb = host_from_bus(pa);
@@ -100,7 +103,10 @@ static void *run_pages;
 
 static void create_with(u32 features)
 {
+	unsigned levels = m.levels;
+
 	memset(&m, 0, sizeof(m));
+	m.levels = levels;
 	m.features = features;
 	m.asids = 5;
 	sim_reset();
@@ -225,6 +231,22 @@ static void the_first_entry(void)
 	EXPECT(!intercepted(VMCB_INTERCEPT_CR_WRITE(3)) && !intercepted(VMCB_INTERCEPT_IRET));
 	EXPECT(m.host && m.host == m.saved);		/* what was saved last is what comes back */
 	EXPECT_EQ(m.saves, m.runs);
+	destroy();
+}
+
+/* Where the host has five levels a nested walk has, too: a page on top leads to the root. */
+static void five_levels(void)
+{
+	u64 *top;
+
+	m.levels = 5;
+	create(0);
+	run();
+	top = host_from_bus(m.seen.control.n_cr3);
+	EXPECT(top != m.vm->mmu.root);
+	EXPECT_EQ(top[0], host_bus_address(m.vm->mmu.root) | 0x27);
+	EXPECT_EQ(top[1], 0);
+	m.levels = 0;
 	destroy();
 }
 
@@ -585,6 +607,7 @@ int main(void)
 	TEST(only_with_asids);
 	TEST(without_nested_paging);
 	TEST(the_first_entry);
+	TEST(five_levels);
 	TEST(permission_maps);
 	TEST(registers_cross);
 	TEST(asids_run_out);

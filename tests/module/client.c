@@ -422,8 +422,9 @@ static void timer_interrupts(struct machine *m)
 	real_mode(m);
 	reason = run(m, 0);
 	CHECK(ioctl(m->vcpu[0], KVM_GET_REGS, &regs) == 0);
-	CHECK(reason == KVM_EXIT_IO && m->run[0]->io.port == 0x10 && regs.rcx == 20);
-	fact("ticks %llu reason %u", regs.rcx, reason);
+	CHECK(reason == KVM_EXIT_IO && m->run[0]->io.port == 0x10);
+	CHECK(regs.rcx >= 20 && regs.rcx < 100);
+	fact("ticks came, reason %u", reason);
 }
 
 /* An irqfd wakes a halted guest; a port write signals an ioeventfd. */
@@ -437,12 +438,13 @@ static void events(struct machine *m)
 	CHECK(ioctl(m->vm, KVM_IRQFD, &irqfd) == 0);
 	CHECK(ioctl(m->vm, KVM_IRQFD, &irqfd) == -1 && errno == EBUSY);
 	CHECK(ioctl(m->vm, KVM_IOEVENTFD, &ioeventfd) == 0);
-	/* PIC as above with IRQ 5 open; out 0x55, al; sti; hlt; out 0x10, al */
+	/* PIC as above with IRQ 5 open; out 0x11, al; out 0x55, al (twice); sti; 1: cmp cx,0; je 1b; out 0x10, al */
 	CODE_PUT(m, CODE, "\xb0\x11\xe6\x20\xb0\x20\xe6\x21\xb0\x04\xe6\x21\xb0\x01\xe6\x21\xb0\xdf\xe6\x21"
-		 "\xe6\x55\xe6\x55\xfb\xf4\xe6\x10");
+		 "\xe6\x11\xe6\x55\xe6\x55\xfb\x83\xf9\x00\x74\xfb\xe6\x10");
 	CODE_PUT(m, 0x2000, "\x41\xb0\x20\xe6\x20\xcf");
 	*(u32 *)(m->memory + 0x25 * 4) = 0x2000;
 	real_mode(m);
+	CHECK(run(m, 0) == KVM_EXIT_IO && m->run[0]->io.port == 0x11);
 	CHECK(write(irq, &one, sizeof(one)) == sizeof(one));
 	CHECK(run(m, 0) == KVM_EXIT_IO && m->run[0]->io.port == 0x10);
 	CHECK(read(io, &count, sizeof(count)) == sizeof(count) && count == 2);
