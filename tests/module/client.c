@@ -6,7 +6,7 @@
  * FACTS" or "FAIL NAME: WHY".  Facts are such that Linux's modules say the same; so the
  * outputs of two runs, on ours and on Linux's, can be compared as text.
  *
- * usage: client [TEST...]
+ * usage: client [TEST...]   or -l for their names
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -614,6 +614,11 @@ int main(int argc, char **argv)
 {
 	bool any_failed = false;
 
+	if (argc == 2 && !strcmp(argv[1], "-l")) {
+		for (unsigned n = 0; n < sizeof(tests) / sizeof(tests[0]); n++)
+			puts(tests[n].name);
+		return 0;
+	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (kvm < 0) {
