@@ -17,6 +17,7 @@
 #define ROOM_BYTES	(64u << 10)	/* of code memory, more than a block can take */
 
 static u32 translation_is_off = 1;	/* atomic */
+u32 translate_warm_at = 12;
 static u32 processors;			/* atomic: with a translator */
 
 void soft_translate(bool on)
@@ -178,11 +179,11 @@ static bool is_warm(struct soft_cpu *c, u64 rip, u32 view)
 	u8 *warm = &t->warm[(rip * 0x9e3779b97f4a7c15ull) >> 48];
 
 	BUILD_ASSERT(CODE_WARM == 1u << 16);
-	if (*warm < CODE_WARM_AT) {
+	if (*warm < translate_warm_at) {
 		(*warm)++;
 		return false;
 	}
-	return t->page[t->view[view - 1].page].idle_until <= c->counters.instructions;
+	return !translate_warm_at || t->page[t->view[view - 1].page].idle_until <= c->counters.instructions;
 }
 
 /* The block at RIP, made if need be; NULL: interpret. */

@@ -23,9 +23,10 @@
 #define CODE_BLOCKS	131072u
 #define CODE_INSNS	65536u
 #define CODE_WARM	65536u		/* counters of arrivals, by hash of RIP */
-#define CODE_WARM_AT	12u		/* arrivals before a block is translated */
 #define CODE_BLOCK_MAX	48u		/* instructions of a block */
 #define CODE_LEAST	(256u << 10)	/* less than that for us: no translator */
+
+extern u32 translate_warm_at;		/* arrivals before a block is translated; tests lower it */
 
 /* The guest's code as one address space sees it: a linear page on a host page. */
 struct code_view {

@@ -367,9 +367,7 @@ static void emit_block(struct translation *b)
 		else
 			insn_translate(b, i);
 	}
-	if (!b->native[b->count - 1] && ends_block(last))
-		return;			/* translate_execute() does not come back */
-	if (!(last->flags & X86_F_BRANCH)) {
+	if (!(last->flags & X86_F_BRANCH)) {	/* translate_execute() does not come back from a branch */
 		b->at = b->count;
 		flags_lose(b);
 		jump_to(b, b->rips[b->count]);

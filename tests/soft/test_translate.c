@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * test_translate.c - translated code against the interpreter
+ *
+ * Random programs of a few dozen instructions (arithmetic, memory, stack, vectors, branches,
+ * calls, short loops) run from the same random state on two processors, of which one
+ * translates and one interprets.  Registers, flags, memory and the way it ended must be
+ * equal.  In exact mode flags are compared at faults too.
+ *
+ * usage: test_translate [CASES [SEED]]
+ */
+#include <unistd.h>
+
+#include "soft/translate.h"
+#include "tests/soft/guest.h"
+
+#define DATA		0x100000ul	/* read and written by programs */
+#define DATA_BYTES	0x8000ul
+#define HOLE		0x105000ul	/* not mapped */
+#define READ_ONLY	0x106000ul
+#define LOOP_COUNT	0x107f00ul
+#define PROGRAM_BYTES	2048u
+
+static u64 state = 88172645463325252ull;
+
+static u64 rnd(void)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+static unsigned below(unsigned n) { return (unsigned)(rnd() >> 20) % n; }
+
+/* --- two machines ------------------------------------------------------------------------------- */
+
+static struct guest machines[2];	/* 0 translates */
+
+static void machine_make(struct guest *g, bool translate)
+{
+	static struct soft_code code;
+
+	/* guest_init() keeps one processor; we want two */
+	soft_translate(translate);
+	guest_long(g, (const u8 *)"\xf4", (const u8 *)"\xf4" + 1);
+	code.bytes = 8 << 20;
+	int fd = memfd_create("code", 0);
+
+	if (fd < 0 || ftruncate(fd, (off_t)code.bytes) < 0)
+		abort();
+	code.write = mmap(NULL, code.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	code.run = mmap(NULL, code.bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	close(fd);
+	g->cpu = guest_pages(soft_cpu_bytes());
+	soft_cpu_init(g->cpu, translate, &code);
+	struct guest clean = *g;
+
+	/* its own memory, tables and VMCB: made again at new places */
+	clean.memory = guest_pages(GUEST_BYTES);
+	memcpy(clean.memory, g->memory, GUEST_BYTES);
+	clean.vmcb = guest_pages(4096);
+	memcpy(clean.vmcb, g->vmcb, 4096);
+	clean.npt = guest_pages(5 * 4096);
+	u64 *tables = clean.npt + 1024;
+
+	tables[1024] = (u64)tables | 7;
+	tables[0] = (u64)(tables + 512) | 7;
+	tables[512] = (u64)clean.npt | 7;
+	tables[513] = (u64)(clean.npt + 512) | 7;
+	for (unsigned n = 0; n < 1024; n++)
+		clean.npt[n] = (u64)(clean.memory + n * 4096) | 7;
+	clean.vmcb->control.n_cr3 = (u64)(tables + 1024);
+	clean.vmcb->save.cr4 |= X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE;
+	*g = clean;
+	*guest_pte(g, HOLE) = 0;
+	*guest_pte(g, READ_ONLY) &= ~2ull;
+}
+
+/* --- programs -------------------------------------------------------------------------------------- */
+
+static const u8 pointers[] = { X86_RBX, X86_RBP, 9, 15 };
+static const u8 indexes[] = { X86_RSI, 10, 13 };
+
+static bool is_kept(unsigned r)
+{
+	for (unsigned n = 0; n < sizeof(pointers); n++)
+		if (r == pointers[n])
+			return true;
+	for (unsigned n = 0; n < sizeof(indexes); n++)
+		if (r == indexes[n])
+			return true;
+	return r == X86_RSP;
+}
+
+struct program { u8 bytes[PROGRAM_BYTES]; unsigned len, count; };
+
+/* ModRM (and SIB, displacement); rex gets its bits. */
+static unsigned random_modrm(u8 *at, unsigned *rex)
+{
+	unsigned n = 0, reg = below(16), base, disp;
+
+	*rex |= (reg & 8) >> 1;
+	if (below(5) < 2) {
+		unsigned rm = below(16);
+
+		*rex |= (rm & 8) >> 3;
+		at[n++] = (u8)(0xc0 | (reg & 7) << 3 | (rm & 7));
+		return n;
+	}
+	base = below(12) ? pointers[below(sizeof(pointers))] : X86_RSP;
+	*rex |= (base & 8) >> 3;
+	if (below(4) == 0 || base == X86_RSP) {
+		unsigned index = below(3) || base == X86_RSP ? 4 : indexes[below(sizeof(indexes))];
+
+		*rex |= (index & 8) >> 2;
+		at[n++] = (u8)(0x80 | (reg & 7) << 3 | 4);
+		at[n++] = (u8)(below(4) << 6 | (index & 7) << 3 | (base & 7));
+	} else if (below(3)) {
+		at[n++] = (u8)(0x40 | (reg & 7) << 3 | (base & 7));
+		at[n++] = (u8)rnd();
+		return n;
+	} else {
+		at[n++] = (u8)(0x80 | (reg & 7) << 3 | (base & 7));
+	}
+	disp = below(0x600);
+	memcpy(at + n, &disp, 4);
+	return n + 4;
+}
+
+/* May a program contain it? */
+static bool is_allowed(const struct x86_insn *i)
+{
+	if (i->flags & (X86_F_BRANCH | X86_F_SYSTEM | X86_F_VSIB))
+		return false;
+	switch (i->op) {
+	case X86_OP_RDRAND: case X86_OP_RDSEED: case X86_OP_PUSHF: case X86_OP_POPF: case X86_OP_STI:
+	case X86_OP_CLI: case X86_OP_ENTER: case X86_OP_XLAT: case X86_OP_STAC: case X86_OP_CLAC:
+	case X86_OP_PAUSE: case X86_OP_LAR: case X86_OP_LSL: case X86_OP_LEAVE: case X86_OP_STD:
+	case X86_OP_MOVDIR64B: case X86_OP_RDTSC: case X86_OP_RDTSCP:
+	case X86_OP_XGETBV: case X86_OP_VERR: case X86_OP_VERW: case X86_OP_RDPID:
+		return false;
+	case X86_OP_MOVS: case X86_OP_STOS: case X86_OP_LODS: case X86_OP_CMPS: case X86_OP_SCAS:
+		return false;
+	case X86_OP_PUSH: case X86_OP_POP:
+		return i->form != X86_S;
+	case X86_OP_BT: case X86_OP_BTS: case X86_OP_BTR: case X86_OP_BTC:
+		return !(i->flags & X86_F_MEM) || i->form == X86_E_I;
+	default:
+		break;
+	}
+	if (i->form == X86_E_S || i->form == X86_S_E || i->form == X86_MOFFS_A || i->form == X86_A_MOFFS ||
+	    i->form == X86_STRING || i->form == X86_DX_A || i->form == X86_A_DX || i->form == X86_I_A || i->form == X86_A_I)
+		return false;
+	if (i->flags & X86_F_X87)	/* pointers to host code in the environment */
+		return false;
+	return true;
+}
+
+/* Would it spoil a register that memory operands need? */
+static bool spoils(const struct x86_insn *i)
+{
+	bool vector = i->flags & X86_F_VECTOR;
+
+	if (vector && !(i->flags & X86_F_GPR_WRITE))
+		return false;
+	if (!(i->flags & X86_F_MODRM))
+		return i->form == X86_E || i->form == X86_E_I || i->form == X86_E_G ? is_kept(i->rm & 15) || is_kept(i->reg & 15) : false;
+	if (i->op == X86_OP_CMP || i->op == X86_OP_TEST || i->op == X86_OP_BT)
+		return false;
+	if (!(i->flags & X86_F_MEM) && is_kept(i->rm & 15))
+		return true;
+	if (i->form == X86_G_E || i->form == X86_G_E_I || i->form == X86_G_E_V || i->form == X86_G_V_E || vector ||
+	    i->op == X86_OP_XCHG || i->op == X86_OP_XADD)
+		return is_kept(i->reg & 15) || (i->op == X86_OP_MULX && is_kept(i->vvvv & 15));
+	return i->form == X86_V_E && is_kept(i->vvvv & 15);
+}
+
+/* ... and differently, as an immediate count does from one in CL. */
+static bool leaves_flags_undefined(const struct x86_insn *i)
+{
+	switch (i->op) {
+	case X86_OP_ROL: case X86_OP_ROR: case X86_OP_RCL: case X86_OP_RCR: case X86_OP_SHL: case X86_OP_SHR:
+	case X86_OP_SAR: case X86_OP_SHLD: case X86_OP_SHRD:
+		return (i->form == X86_E_I || i->form == X86_E_G_I) && i->imm != 1;
+	case X86_OP_DIV: case X86_OP_IDIV:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static unsigned random_instruction(u8 *out)
+{
+	for (;;) {
+		static const u8 maps38[] = { 0xf0, 0xf1, 0xf2, 0xf3, 0xf5, 0xf6, 0xf7, 0x17, 0x00, 0x40, 0x1c, 0x58, 0x36 };
+		u8 b[16] = { 0 };
+		unsigned n = 0, rex = below(3) ? 0 : 8, len;
+		struct x86_insn i;
+		u8 modrm[8];
+		unsigned kind = below(20), opcode = below(256);
+
+		len = random_modrm(modrm, &rex);
+		if (kind < 16) {
+			if (below(12) == 0)
+				b[n++] = 0x66;
+			if (below(16) == 0)
+				b[n++] = below(2) ? 0xf2 : 0xf3;
+			if (below(24) == 0)
+				b[n++] = 0xf0;
+			if (rex || below(4) == 0)
+				b[n++] = (u8)(0x40 | rex);
+			if (kind >= 10)
+				b[n++] = 0x0f;
+			if (kind == 15) {
+				b[n++] = 0x38;
+				opcode = maps38[below(sizeof(maps38))];
+			}
+			b[n++] = (u8)opcode;
+		} else {
+			bool map3 = below(12) == 0, map1 = below(3) == 0;
+
+			b[n++] = 0xc4;
+			b[n++] = (u8)((~rex & 7) << 5 | (map3 ? 3 : map1 ? 1 : 2));
+			b[n++] = (u8)((rex & 8) << 4 | below(16) << 3 | (map1 ? below(2) << 2 : 0) | below(4));
+			b[n++] = map3 ? 0xf0 : map1 ? (u8)opcode : maps38[below(sizeof(maps38))];
+		}
+		memcpy(b + n, modrm, len);
+		n += len;
+		for (unsigned m = n; m < 15; m++)
+			b[m] = (u8)rnd();
+		if (x86_decode(&i, b, 15, 64) != X86_DECODED || !is_allowed(&i))
+			continue;
+		if (spoils(&i) && below(300))
+			continue;
+		if (i.flags & X86_F_MEM && (i.base == X86_REG_RIP || i.mem_bytes > 64))
+			continue;
+		memcpy(out, b, i.len);
+		if (!leaves_flags_undefined(&i))
+			return i.len;
+		memcpy(out + i.len, "\x85\xc0", 2);	/* test eax, eax */
+		return i.len + 2u;
+	}
+}
+
+static void add(struct program *p, const void *bytes, unsigned n)
+{
+	memcpy(p->bytes + p->len, bytes, n);
+	p->len += n;
+}
+
+/*
+ * Straight pieces with forward branches, calls of what follows, and one loop around it all,
+ * counted in memory.
+ */
+static void program_make(struct program *p)
+{
+	unsigned pieces = 1 + below(6), start;
+	static const u8 count[] = { 0xff, 0x0c, 0x25, 0x00, 0x7f, 0x10, 0x00 };	/* dec dword [LOOP_COUNT] */
+
+	p->len = p->count = 0;
+	add(p, "\xeb\x00", 2);		/* the interpreter's one branch */
+	start = p->len;
+	for (unsigned n = 0; n < pieces; n++) {
+		unsigned kind = below(6), patch = 0;
+
+		if (kind == 0) {	/* jcc over the rest */
+			u8 jcc[] = { (u8)(0x70 | below(16)), 0 };
+
+			add(p, jcc, 2);
+			patch = p->len;
+		} else if (kind == 1) {	/* call behind; which drops what it pushed */
+			add(p, "\xe8\0\0\0\0", 5);
+			patch = p->len;
+		} else if (kind == 2) {	/* push imm; ret: to the rest */
+			u32 target = (u32)GUEST_CODE + p->len + 6;
+
+			add(p, "\x68", 1);
+			add(p, &target, 4);
+			add(p, "\xc3", 1);
+		} else if (kind == 3) {	/* mov eax, there; jmp rax */
+			u32 target = (u32)GUEST_CODE + p->len + 7;
+
+			add(p, "\xb8", 1);
+			add(p, &target, 4);
+			add(p, "\xff\xe0", 2);
+		}
+		for (unsigned m = 1 + below(7); m-- > 0;)
+			p->len += random_instruction(p->bytes + p->len), p->count++;
+		if (kind == 0 && p->len - patch < 127) {
+			p->bytes[patch - 1] = (u8)(p->len - patch);
+		} else if (kind == 1) {
+			u32 distance = p->len - patch;
+
+			memcpy(p->bytes + patch - 4, &distance, 4);
+			add(p, "\x48\x8d\x64\x24\x08", 5);	/* lea rsp, [rsp + 8] */
+		}
+	}
+	if (below(3) == 0) {
+		s32 back;
+
+		add(p, count, sizeof(count));
+		back = (s32)start - (s32)(p->len + 6);
+		add(p, "\x0f\x85", 2);
+		add(p, &back, 4);
+	}
+	add(p, "\xf4", 1);
+}
+
+/* --- running ------------------------------------------------------------------------------------------ */
+
+static u8 area[2][4096] __attribute__((aligned(64)));
+static u64 xcr0;
+
+static void state_random(void)
+{
+	struct guest *g = &machines[0], *h = &machines[1];
+	u64 gpr[16];
+
+	for (unsigned r = 0; r < 16; r++) {
+		unsigned kind = below(8);
+
+		gpr[r] = kind == 0 ? below(256) : kind == 1 ? 0 : kind == 2 ? ~0ull : kind == 3 ? (u32)rnd() : rnd();
+	}
+	for (unsigned n = 0; n < sizeof(pointers); n++)
+		gpr[pointers[n]] = DATA + below(0x4a00) + (below(10) == 0 ? 0x700 : 0);
+	for (unsigned n = 0; n < sizeof(indexes); n++)
+		gpr[indexes[n]] = below(64);
+	gpr[X86_RSP] = DATA + 0x1000 + below(0x200) * 8;
+	for (unsigned n = 0; n < 2; n++) {
+		struct guest *m = &machines[n];
+
+		memcpy(m->gpr, gpr, sizeof(gpr));
+		m->vmcb->save.rax = gpr[X86_RAX];
+		m->vmcb->save.rsp = gpr[X86_RSP];
+		m->vmcb->save.rip = GUEST_CODE;
+	}
+	g->vmcb->save.rflags = X86_FLAG_1 | (rnd() & X86_FLAGS_ARITH);
+	h->vmcb->save.rflags = g->vmcb->save.rflags;
+	for (unsigned n = 0; n < DATA_BYTES; n += 8) {
+		u64 v = rnd();
+
+		memcpy(g->memory + DATA + n, &v, 8);
+	}
+	memset(g->memory + LOOP_COUNT, 0, 8);
+	g->memory[LOOP_COUNT] = (u8)(1 + below(20));
+	memcpy(h->memory + DATA, g->memory + DATA, DATA_BYTES);
+	memset(g->memory + GUEST_STACK - 0x2000, 0, 0x2000);
+	memset(h->memory + GUEST_STACK - 0x2000, 0, 0x2000);
+}
+
+static void vectors_random(void)
+{
+	memset(area[0], 0, sizeof(area[0]));
+	for (unsigned n = 160; n < 160 + 256; n += 8) {
+		u64 v = rnd();
+
+		memcpy(area[0] + n, &v, 8);
+	}
+	*(u16 *)(area[0] + 0) = 0x37f;
+	*(u32 *)(area[0] + 24) = 0x1f80;
+	*(u64 *)(area[0] + 512) = 3;
+	memcpy(area[1], area[0], sizeof(area[0]));
+}
+
+static void run_both(u64 exits[2])
+{
+	for (unsigned n = 0; n < 2; n++) {
+		soft_fpu_load(machines[n].cpu, area[n], xcr0);
+		exits[n] = guest_run(&machines[n]);
+		soft_fpu_save(machines[n].cpu, area[n], xcr0);
+	}
+}
+
+/* Equal, and why not. */
+static const char *difference(const u64 exits[2], u64 flags)
+{
+	static const char *names[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10",
+				       "r11", "r12", "r13", "r14", "r15" };
+	struct guest *g = &machines[0], *h = &machines[1];
+
+	if (exits[0] != exits[1])
+		return "exit";
+	if (g->vmcb->save.rip != h->vmcb->save.rip)
+		return "rip";
+	for (unsigned r = 0; r < 16; r++)
+		if (g->gpr[r] != h->gpr[r])
+			return names[r];
+	if ((g->vmcb->save.rflags ^ h->vmcb->save.rflags) & flags)
+		return "flags";
+	if (g->vmcb->save.cr2 != h->vmcb->save.cr2)
+		return "cr2";
+	if (memcmp(g->memory + DATA, h->memory + DATA, DATA_BYTES))
+		return "memory";
+	if (memcmp(g->memory + GUEST_STACK - 0x2000, h->memory + GUEST_STACK - 0x2000, 0x2000))
+		return "stack";
+	if (memcmp(area[0] + 160, area[1] + 160, 256) || memcmp(area[0] + 24, area[1] + 24, 4))
+		return "vectors";
+	if (memcmp(area[0] + 576, area[1] + 576, sizeof(area[0]) - 576))
+		return "upper halves";
+	return NULL;
+}
+
+static void report(const struct program *p, const char *what, const u64 exits[2], u64 seed, const u64 before[16], u64 flags)
+{
+	const struct guest *g = &machines[0], *h = &machines[1];
+
+	fprintf(stderr, "seed %llu: %s differs; exits %llx %llx rip %llx %llx flags %llx (before %llx) %llx %llx cr2 %llx %llx\n",
+		(unsigned long long)seed, what, (unsigned long long)exits[0], (unsigned long long)exits[1],
+		(unsigned long long)g->vmcb->save.rip, (unsigned long long)h->vmcb->save.rip, (unsigned long long)(g->vmcb->save.rflags ^ h->vmcb->save.rflags), (unsigned long long)flags,
+		(unsigned long long)g->vmcb->save.rflags, (unsigned long long)h->vmcb->save.rflags,
+		(unsigned long long)g->vmcb->save.cr2, (unsigned long long)h->vmcb->save.cr2);
+	for (unsigned r = 0; r < 16; r++)
+		fprintf(stderr, "  %2u: before %016llx translated %016llx interpreted %016llx%s\n", r, (unsigned long long)before[r],
+			(unsigned long long)g->gpr[r], (unsigned long long)h->gpr[r], g->gpr[r] != h->gpr[r] ? " <--" : "");
+	for (unsigned at = 0; at < p->len;) {
+		struct x86_insn i;
+
+		if (x86_decode(&i, p->bytes + at, 15, 64) != X86_DECODED)
+			break;
+		fprintf(stderr, "  %lx %-10s", GUEST_CODE + at, x86_op_name(i.op));
+		for (unsigned n = 0; n < i.len; n++)
+			fprintf(stderr, " %02x", i.bytes[n]);
+		fprintf(stderr, "\n");
+		at += i.len;
+	}
+}
+
+static unsigned cases = 20000;
+
+static void test_random_programs(void)
+{
+	static struct program p;
+	unsigned failures = 0, faults = 0;
+
+	for (unsigned n = 0; n < cases && failures < 3; n++) {
+		bool exact = n & 1;
+		u64 exits[2], seed = state, before[16], flags, mask = ~0ull;
+		const char *what;
+
+		if (n % 64 == 0)
+			vectors_random();
+		((struct soft_cpu *)machines[0].cpu)->translator->exact = exact;
+		program_make(&p);
+		for (unsigned m = 0; m < 2; m++)
+			memcpy(machines[m].memory + GUEST_CODE, p.bytes, p.len);
+		state_random();
+		memcpy(before, machines[0].gpr, sizeof(before));
+		flags = machines[0].vmcb->save.rflags;
+		run_both(exits);
+		if (machines[0].vmcb->save.rip >= GUEST_HANDLER && machines[0].vmcb->save.rip < GUEST_HANDLER + 256) {
+			faults++;
+			if (!exact) {		/* dead flags may differ, in the frame too */
+				u64 frame = (machines[0].vmcb->save.rsp + 16) & ~15ull;
+
+				mask = ~X86_FLAGS_ARITH;
+				for (u64 at = frame - 16; at < frame + 48; at += 8)
+					for (unsigned m = 0; m < 2; m++)
+						if (at + 8 <= GUEST_BYTES)
+							*(u64 *)(machines[m].memory + at) &= at % 16 == 8 || 1 ? ~X86_FLAGS_ARITH : ~0ull;
+			}
+		}
+		if (exits[0] == VMEXIT_SHUTDOWN && !exact)
+			mask = ~X86_FLAGS_ARITH;
+		what = difference(exits, mask);
+		if (what) {
+			failures++;
+			report(&p, what, exits, seed, before, flags);
+		}
+		for (unsigned m = 0; m < 2; m++) {
+			machines[m].vmcb->save.cs = guest_seg(0x28, 0xa9b, ~0u, 0);
+			machines[m].vmcb->save.cpl = 0;
+		}
+	}
+	printf("%u programs, %u ended in faults; %llu blocks translated\n", cases, faults,
+	       (unsigned long long)((struct soft_cpu *)machines[0].cpu)->counters.blocks);
+	EXPECT_EQ(failures, 0);
+	EXPECT(((struct soft_cpu *)machines[0].cpu)->counters.blocks > cases / 4);
+}
+
+int main(int argc, char **argv)
+{
+	u32 out[4];
+
+	if (argc > 1)
+		cases = (unsigned)strtoul(argv[1], NULL, 0);
+	if (argc > 2)
+		state = strtoull(argv[2], NULL, 0);
+	soft_cpuid(0xd, 0, out);
+	xcr0 = out[0] & 7;
+	translate_warm_at = 0;
+	machine_make(&machines[0], true);
+	machine_make(&machines[1], false);
+	TEST(test_random_programs);
+	return test_status();
+}
