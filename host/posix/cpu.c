@@ -142,9 +142,13 @@ void host_cpu_kick(unsigned n)
 
 	if (n >= HOST_CPUS)
 		return;
-	atomic_exchange(&cpus[n].kicked, 1);
+	/*
+	 * The pin first: kicked means that there is something to lower.  The other way round
+	 * the processor might lower a pin that is not up yet, and then never again.
+	 */
 	if (ops)
 		ops->kick(n);
+	atomic_exchange(&cpus[n].kicked, 1);
 }
 
 void host_interrupts_off(void)

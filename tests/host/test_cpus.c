@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ static u64 kicks, calls_run;
 
 static void raise_pin(unsigned cpu)
 {
+	sched_yield();		/* a slow pin: whatever can come in between does */
 	atomic_store_release(&pin_of[cpu], 1);
 	atomic_fetch_add(&kicks, 1);
 }
@@ -54,7 +56,7 @@ static void *run_vcpu(void *arg)
 		host_pin();
 		EXPECT_EQ(host_cpu(), v->cpu);
 		run_guest(v->cpu);
-		v->exits++;
+		__atomic_fetch_add(&v->exits, 1, __ATOMIC_RELAXED);
 		host_unpin();
 	}
 	return NULL;
@@ -98,15 +100,23 @@ static void numbers(void)
 static void kicks_end_guest_mode(void)
 {
 	start_vcpus();
-	for (int n = 0; n < 2000; n++)
-		host_cpu_kick(vcpu[n % THREADS].cpu);
+	for (int n = 0; n < THREADS; n++)	/* each is inside and can be got out, again and again */
+		for (u64 exits = 0; exits < 1000; exits = __atomic_load_n(&vcpu[n].exits, __ATOMIC_RELAXED))
+			host_cpu_kick(vcpu[n].cpu);
 	usleep(1000);
-	for (int n = 0; n < THREADS; n++)	/* each is inside and can be got out */
-		host_cpu_kick(vcpu[n].cpu);
-	usleep(10000);
+	for (int n = 0; n < THREADS; n++) {	/* and when nobody kicks any more, they stay inside */
+		u64 last = 0, now;
+		unsigned quiet = 0;
+
+		for (unsigned look = 0; look < 200 && quiet < 20; look++) {
+			usleep(20000);
+			now = __atomic_load_n(&vcpu[n].exits, __ATOMIC_RELAXED);
+			quiet = now == last ? quiet + 1 : 0;
+			last = now;
+		}
+		EXPECT_EQ(quiet, 20);
+	}
 	stop_vcpus();
-	for (int n = 0; n < THREADS; n++)
-		EXPECT(vcpu[n].exits > 1);
 	host_cpu_kick(4000);			/* nobody there */
 	host_cpu_kick(~0u);
 }
