@@ -70,7 +70,7 @@ $(foreach f,$(FOLDERS),$(eval $(call FOLDER_RULES,$(f))))
 
 $(BUILD)/libanykvm.so: $(foreach f,$(LIB_FOLDERS),$(call objects_of,$(f)))
 	@echo "  LD      $@"
-	@$(CC) -shared -pthread $(LDSAN) -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--no-undefined -o $@ $^
+	@$(CC) -shared -Wl,-soname,libanykvm.so -pthread $(LDSAN) -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--no-undefined -o $@ $^
 
 $(BUILD)/anykvm: $(call archive_of,vmm) $(BUILD)/libanykvm.so
 	@echo "  LD      $@"
