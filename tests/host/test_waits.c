@@ -107,7 +107,7 @@ static void signals_interrupt(void)
 
 /* --- work --- */
 
-struct job { struct host_work work; u64 runs; u32 slow; struct job *queue_again; };
+struct job { struct host_work work; u64 runs; u32 slow, finished; struct job *queue_again; };
 
 static void run_job(struct host_work *w)
 {
@@ -118,6 +118,8 @@ static void run_job(struct host_work *w)
 	j->runs++;		/* plain: TSan sees it if cancel does not wait */
 	if (j->queue_again && j->runs < 10)
 		host_work_queue(&j->queue_again->work);
+	else
+		atomic_store_release(&j->finished, 1u);
 }
 
 static void work_runs_and_is_cancelled(void)
@@ -146,7 +148,8 @@ static void work_runs_and_is_cancelled(void)
 	j->queue_again = j;
 	host_work_init(&j->work, run_job);
 	host_work_queue(&j->work);
-	usleep(20000);
+	for (int ms = 0; ms < 20000 && !atomic_load_acquire(&j->finished); ms++)
+		usleep(1000);
 	host_work_cancel(&j->work);
 	EXPECT_EQ(j->runs, 10);
 	free(j);
