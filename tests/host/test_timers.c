@@ -82,7 +82,7 @@ static void periodic_until_stopped(void)
 	host_timer_stop(&a->timer);		/* never started */
 	a->again = 1;
 	host_timer_start(&a->timer, 0);	/* long past: at once */
-	usleep(20000);
+	usleep(300000);			/* long for a busy machine, too */
 	host_timer_stop(&a->timer);
 	runs = a->plain;
 	EXPECT(runs > 3);
@@ -137,12 +137,17 @@ static void clocks(void)
 	EXPECT(b >= a + 2000000);
 	EXPECT(host_wall_clock() > 1600000000000000000);
 	if (host_tsc_khz()) {
-		u64 from = __builtin_ia32_rdtsc(), ns = host_now(), ticks, expected;
+		bool agree = false;
 
-		usleep(50000);
-		ticks = __builtin_ia32_rdtsc() - from;
-		expected = (host_now() - ns) * host_tsc_khz() / 1000000;
-		EXPECT(ticks > expected - expected / 100 && ticks < expected + expected / 100);
+		for (int n = 0; n < 20 && !agree; n++) {	/* being preempted between two readings spoils one */
+			u64 from = __builtin_ia32_rdtsc(), ns = host_now(), ticks, expected;
+
+			usleep(50000);
+			ticks = __builtin_ia32_rdtsc() - from;
+			expected = (host_now() - ns) * host_tsc_khz() / 1000000;
+			agree = ticks > expected - expected / 100 && ticks < expected + expected / 100;
+		}
+		EXPECT(agree);
 	}
 }
 
