@@ -386,6 +386,11 @@ static int set_gsi_routing(struct call *c)
 	return r;
 }
 
+static int set_msr_filter(struct call *c)
+{
+	return LOCKED(c, msr_filter_set(c->vm, c->data));
+}
+
 static int signal_msi(struct call *c)
 {
 	const struct kvm_msi *msi = c->data;

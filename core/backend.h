@@ -114,6 +114,8 @@ struct backend {
 	void (*mmu_root_set)(struct vcpu *v, hpa_t root, unsigned levels);
 	void (*tlb_flush)(struct vcpu *v);
 	void (*tsc_offset_set)(struct vcpu *v, u64 offset);
+	/* msr_filter_allows() answers anew; NULL if every access comes to core.  vm->lock held */
+	void (*msr_filter_update)(struct vm *vm);
 };
 
 #endif

@@ -207,10 +207,13 @@ static enum next complete_io(struct vcpu *v)
 
 /* --- MSRs --------------------------------------------------------------------------------- */
 
+#define MSR_FILTERED 3
+
 /* msr.c refused: 1 for the value, 2 for the number.  The client may know better. */
 static enum next msr_refused(struct vcpu *v, const struct exit *e, int why, bool write, u64 data)
 {
-	u32 reason = why == 1 ? KVM_MSR_EXIT_REASON_INVAL : KVM_MSR_EXIT_REASON_UNKNOWN;
+	u32 reason = why == 1 ? KVM_MSR_EXIT_REASON_INVAL :
+		     why == MSR_FILTERED ? KVM_MSR_EXIT_REASON_FILTER : KVM_MSR_EXIT_REASON_UNKNOWN;
 	struct kvm_run *run = v->run;
 
 	if (!v->vm->user_msr_exits_enabled || !(v->vm->user_msr_exit_reasons & reason))
@@ -234,8 +237,9 @@ static void msr_read_done(struct vcpu *v, u64 data)
 
 static enum next exit_msr_read(struct vcpu *v, const struct exit *e)
 {
+	u32 msr = (u32)v->x.gpr[1];
 	u64 data = 0;
-	int r = msr_get(v, (u32)v->x.gpr[1], &data, false);
+	int r = msr_filter_allows(v->vm, msr, false) ? msr_get(v, msr, &data, false) : MSR_FILTERED;
 
 	VCPU_COUNT(v, msr_exits);
 	if (r)
@@ -247,7 +251,8 @@ static enum next exit_msr_read(struct vcpu *v, const struct exit *e)
 static enum next exit_msr_write(struct vcpu *v, const struct exit *e)
 {
 	u64 data = (u32)v->x.gpr[0] | v->x.gpr[2] << 32;
-	int r = msr_set(v, (u32)v->x.gpr[1], data, false);
+	u32 msr = (u32)v->x.gpr[1];
+	int r = msr_filter_allows(v->vm, msr, true) ? msr_set(v, msr, data, false) : MSR_FILTERED;
 
 	VCPU_COUNT(v, msr_exits);
 	if (r)

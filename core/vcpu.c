@@ -149,8 +149,7 @@ void vcpu_reset(struct vcpu *v, bool init)
 	registers_reset(v, init);
 	fpu_reset(v->fpu, init);
 	if (!init) {
-		v->misc_enable = BIT_U64(0) | BIT_U64(11);	/* fast strings; no BTS */
-		v->misc_enable |= BIT_U64(12);			/* no PEBS */
+		v->misc_enable = BIT_U64(11) | BIT_U64(12);	/* no BTS, no PEBS */
 		v->smbase = 0x30000;
 		v->debugctl = v->spec_ctrl = v->mcg_status = 0;
 		v->hwcr = BIT_U64(24);		/* TscFreqSel: the TSC counts at P0's rate */

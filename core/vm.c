@@ -126,6 +126,7 @@ void vm_destroy(struct vm *vm)
 	vm->be->vm_fini(vm);
 	mmu_fini(vm);
 	slots_free(vm);
+	msr_filter_free(vm);
 	host_srcu_fini(&vm->srcu);
 	host_free(vm);
 	machines_leave();

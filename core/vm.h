@@ -17,6 +17,7 @@
 #include "core/iobus.h"
 #include "core/irq.h"
 #include "core/mmu.h"
+#include "core/msr_filter.h"
 #include "core/slot.h"
 #include "core/vcpu.h"
 #include "host/host.h"
@@ -59,6 +60,7 @@ struct vm {
 	u64 quirks_disabled;
 	bool exception_payload, user_msr_exits_enabled, smm, split_irqchip, x2apic_32bit, x2apic_no_quirk;
 	u32 user_msr_exit_reasons;
+	struct msr_filter *msr_filter;	/* [srcu] core/msr_filter.c */
 	u32 bus_lock_exit, notify;
 	u32 disabled_exits;		/* KVM_X86_DISABLE_EXITS_* */
 	u32 max_vcpu_ids;

@@ -95,14 +95,25 @@ static void msr_pass(u8 *map, u32 msr, bool read, bool write)
 	*map = (u8)(*map & ~((read ? 1u : 0) << bit % 8) & ~((write ? 2u : 0) << bit % 8));
 }
 
+static const u32 passed[] = {
+	X86_MSR_FS_BASE, X86_MSR_GS_BASE, X86_MSR_KERNEL_GS_BASE, X86_MSR_STAR, X86_MSR_LSTAR,
+	X86_MSR_CSTAR, X86_MSR_SFMASK, X86_MSR_SYSENTER_CS, X86_MSR_SYSENTER_ESP,
+	X86_MSR_SYSENTER_EIP,
+};
+
+/* What the client's filter denies comes to core, which says no. */
+void svm_msr_filter_update(struct vm *vm)
+{
+	const struct svm_vm *s = vm->backend;
+
+	__builtin_memset(s->msrpm, 0xff, PAGE_BYTES << MSRPM_ORDER);
+	for (unsigned n = 0; n < ARRAY_LEN(passed); n++)
+		msr_pass(s->msrpm, passed[n], msr_filter_allows(vm, passed[n], false),
+			 msr_filter_allows(vm, passed[n], true));
+}
+
 int svm_permission_maps_create(struct svm_vm *s)
 {
-	static const u32 passed[] = {
-		X86_MSR_FS_BASE, X86_MSR_GS_BASE, X86_MSR_KERNEL_GS_BASE, X86_MSR_STAR, X86_MSR_LSTAR,
-		X86_MSR_CSTAR, X86_MSR_SFMASK, X86_MSR_SYSENTER_CS, X86_MSR_SYSENTER_ESP,
-		X86_MSR_SYSENTER_EIP,
-	};
-
 	s->msrpm = host_alloc_pages(MSRPM_ORDER, 0);
 	s->iopm = host_alloc_pages(IOPM_ORDER, 0);
 	if (!s->msrpm || !s->iopm) {

@@ -39,6 +39,7 @@ struct svm_vm {
 };
 int  svm_permission_maps_create(struct svm_vm *s);
 void svm_permission_maps_free(struct svm_vm *s);
+void svm_msr_filter_update(struct vm *vm);
 
 struct svm_vcpu {
 	struct vmcb *vmcb;

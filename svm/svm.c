@@ -298,4 +298,5 @@ const struct backend svm_backend = {
 	.mmu_root_set = svm_mmu_root_set,
 	.tlb_flush = svm_tlb_flush,
 	.tsc_offset_set = svm_tsc_offset_set,
+	.msr_filter_update = svm_msr_filter_update,
 };

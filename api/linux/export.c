@@ -32,5 +32,6 @@ EXPORT_SYMBOL_GPL(insn_host_levels);
 EXPORT_SYMBOL_GPL(insn_rdmsr);
 EXPORT_SYMBOL_GPL(insn_wrmsr);
 EXPORT_SYMBOL_GPL(lapic_highest_irr);
+EXPORT_SYMBOL_GPL(msr_filter_allows);
 EXPORT_SYMBOL_GPL(vcpu_cr8_get);
 EXPORT_SYMBOL_GPL(vcpu_cr8_set);

@@ -489,6 +489,45 @@ static void a_halted_vcpu_wakes_by_an_nmi(void)
 	script_destroy();
 }
 
+/* The client's filter: the first range that has a number decides, then the default does. */
+static void filtered_msrs_come_to_the_client(void)
+{
+	u8 *bits = (u8 *)script.memory;
+	struct kvm_msr_filter f = { .flags = KVM_MSR_FILTER_DEFAULT_ALLOW };
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_USER_SPACE_MSR, .args = { KVM_MSR_EXIT_REASON_FILTER } };
+
+	script_create(false);
+	bits = script.memory;
+	bits[0] = 2;			/* 0xc0000081 is forbidden, 0xc0000082 allowed */
+	f.ranges[0] = (struct kvm_msr_filter_range){ .flags = KVM_MSR_FILTER_READ, .nmsrs = 2,
+						     .base = X86_MSR_STAR, .bitmap = bits };
+	EXPECT_EQ(msr_filter_set(script.vm, &f), 0);
+	EXPECT(!msr_filter_allows(script.vm, X86_MSR_STAR, false));
+	EXPECT(msr_filter_allows(script.vm, X86_MSR_STAR, true));
+	EXPECT(msr_filter_allows(script.vm, X86_MSR_LSTAR, false));
+	EXPECT(msr_filter_allows(script.vm, X86_MSR_LSTAR + 1, false));
+	EXPECT_EQ(vm_enable_capability(script.vm, &cap), 0);
+	script_exit(EXIT_MSR_READ)->next_rip = 0x1002;
+	script.v->x.gpr[1] = X86_MSR_STAR;
+	EXPECT_EQ(vcpu_run(script.v), 0);
+	EXPECT_EQ(script.run->exit_reason, KVM_EXIT_X86_RDMSR);
+	EXPECT_EQ(script.run->msr.reason, KVM_MSR_EXIT_REASON_FILTER);
+	EXPECT_EQ(script.run->msr.index, X86_MSR_STAR);
+
+	f.flags = KVM_MSR_FILTER_DEFAULT_DENY;
+	EXPECT_EQ(msr_filter_set(script.vm, &f), 0);
+	EXPECT(!msr_filter_allows(script.vm, X86_MSR_LSTAR + 1, false));
+	EXPECT(msr_filter_allows(script.vm, 0x830, true));	/* x2APIC never is */
+	f.ranges[0].nmsrs = 0x600 * 8 + 1;
+	EXPECT_EQ(msr_filter_set(script.vm, &f), -EINVAL);
+	f.ranges[0].nmsrs = 0;
+	EXPECT_EQ(msr_filter_set(script.vm, &f), -EINVAL);	/* nothing at all allowed */
+	f.flags = 2;
+	EXPECT_EQ(msr_filter_set(script.vm, &f), -EINVAL);
+	EXPECT(!msr_filter_allows(script.vm, X86_MSR_STAR, false));	/* the old one is in force */
+	script_destroy();
+}
+
 int main(void)
 {
 	TEST(hlt_without_chips_is_the_clients);
@@ -513,5 +552,6 @@ int main(void)
 	TEST(registers_can_be_shared);
 	TEST(an_ap_waits_for_init_and_sipi);
 	TEST(a_halted_vcpu_wakes_by_an_nmi);
+	TEST(filtered_msrs_come_to_the_client);
 	return test_status();
 }
