@@ -39,7 +39,6 @@ struct ioeventfd {
 	struct iodev device;
 	struct list link;
 	struct host_event *event;
-	int fd;
 	enum iobus_kind kind;
 	gpa_t address;
 	u32 bytes;		/* 0: a write of any length */
@@ -52,7 +51,6 @@ struct irqfd {
 	struct list link;
 	struct host_watch watch;
 	struct host_event *event, *resample;	/* resample: NULL if edge-triggered */
-	int fd;
 	u32 gsi;
 };
 
@@ -78,15 +76,6 @@ static struct eventfd_vm *eventfds_of(struct vm *vm)
 	host_spin_init(&e->resample_lock, &resample_lock_class);
 	atomic_store_release(&vm->eventfds, e);
 	return e;
-}
-
-/*
- * Is it the event that was registered?  Hosts that have no identity for an event give
- * another pointer each time; then the descriptor's number has to do.
- */
-static bool event_is(const struct host_event *event, int fd, const struct host_event *other, int other_fd)
-{
-	return event == other || fd == other_fd;
 }
 
 /* --- ioeventfd ------------------------------------------------------------------ */
@@ -146,7 +135,7 @@ static int ioeventfd_assign(struct vm *vm, const struct kvm_ioeventfd *args)
 	if (!p)
 		return -ENOMEM;
 	*p = (struct ioeventfd){
-		.device.ops = &ioeventfd_ops, .fd = args->fd, .address = args->addr, .bytes = args->len,
+		.device.ops = &ioeventfd_ops, .address = args->addr, .bytes = args->len,
 		.kind = args->flags & KVM_IOEVENTFD_FLAG_PIO ? IOBUS_PIO : IOBUS_MMIO,
 		.any_value = !(args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH),
 		.value = args->len < 8 ? args->datamatch & (BIT_U64(8 * args->len) - 1) : args->datamatch,
@@ -195,7 +184,7 @@ static int ioeventfd_deassign(struct vm *vm, const struct kvm_ioeventfd *args)
 	r = -ENOENT;
 	if (vm->eventfds) {
 		LIST_FOR_EACH_SAFE(p, after, &vm->eventfds->ioeventfds, link) {
-			if (p->kind != kind || !event_is(p->event, p->fd, event, args->fd) ||
+			if (p->kind != kind || p->event != event ||
 			    p->address != args->addr || p->bytes != args->len || p->any_value != any_value ||
 			    (!any_value && p->value != (args->datamatch & mask)))
 				continue;
@@ -314,9 +303,8 @@ static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *args)
 	if (!p)
 		return -ENOMEM;
 	p->vm = vm;
-	p->fd = (int)args->fd;
 	p->gsi = args->gsi;
-	r = host_event_get(p->fd, &p->event);
+	r = host_event_get((int)args->fd, &p->event);
 	if (r)
 		goto free;
 	if (resample) {
@@ -355,7 +343,7 @@ static int irqfd_deassign(struct vm *vm, const struct kvm_irqfd *args)
 		return r;
 	if (vm->eventfds)
 		LIST_FOR_EACH_SAFE(p, after, &vm->eventfds->irqfds, link)
-			if (p->gsi == args->gsi && event_is(p->event, p->fd, event, (int)args->fd))
+			if (p->gsi == args->gsi && p->event == event)
 				irqfd_free(vm, p);
 	host_event_put(event);
 	return 0;

@@ -3,12 +3,13 @@
  * event.c - eventfds: signalling them, and watching them on one thread
  *
  * An event is a duplicate of the program's descriptor, so that the program may close its
- * own.  A watch has a descriptor of its own, too, because epoll knows a descriptor once.
+ * own.  It is the same host_event for every descriptor of the same eventfd: the kernel says
+ * which by a number in fdinfo.  A watch has a descriptor of its own, too, because epoll knows a descriptor once.
  * What epoll reports is a table index with a generation, never a pointer: a watch may
  * have gone while its report was on the way.  The thread takes the counter's value, as the
  * kernel's irqfd does, and runs the callback with no lock held.
  *
- * Locking: lock guards the table, the running watch and every struct watch.
+ * Locking: lock guards the events, the table, the running watch and every struct watch.
  * Not modelled: the end of an eventfd's last outside descriptor, which the kernel's
  * irqfd notices; ours keeps it alive until it is unwatched.
  */
@@ -27,7 +28,11 @@
 
 #define EVENTS_AT_ONCE 16
 
-struct host_event { int fd; };
+struct host_event {
+	int fd, id;		/* id: the kernel's; -1 where it does not say */
+	unsigned references;
+	struct host_event *next;
+};
 
 struct watch {
 	int fd;
@@ -40,6 +45,7 @@ struct entry { struct host_watch *watch; u32 generation; };
 
 static struct posix_lock lock;
 static struct posix_signal done;
+static struct host_event *events;
 static struct entry *table;
 static u32 table_entries;
 static struct host_watch *running;
@@ -66,6 +72,48 @@ static bool is_eventfd(int fd)
 	return n == sizeof(expected) - 1 && !memcmp(target, expected, (size_t)n);
 }
 
+/* "eventfd-id: N", since Linux 5.2. */
+static int eventfd_id(int fd)
+{
+	char path[40], info[512];
+	const char *id;
+	ssize_t n = -1;
+	int file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	if (file < 0)
+		return -1;
+	n = read(file, info, sizeof(info) - 1);
+	close(file);
+	info[n < 0 ? 0 : n] = 0;
+	id = strstr(info, "eventfd-id:");
+	return id ? atoi(id + strlen("eventfd-id:")) : -1;
+}
+
+/* The event with e's id: e itself if there is none yet. */
+static struct host_event *event_unique(struct host_event *e)
+{
+	struct host_event *other = NULL;
+
+	posix_lock(&lock);
+	if (e->id >= 0)
+		for (other = events; other && other->id != e->id; other = other->next)
+			;
+	if (other) {
+		other->references++;
+	} else {
+		e->next = events;
+		events = e;
+	}
+	posix_unlock(&lock);
+	if (!other)
+		return e;
+	close(e->fd);
+	free(e);
+	return other;
+}
+
 int host_event_get(int fd, struct host_event **ev)
 {
 	struct host_event *e;
@@ -82,16 +130,27 @@ int host_event_get(int fd, struct host_event **ev)
 		close(copy);
 		return error;
 	}
-	e->fd = copy;
-	*ev = e;
+	*e = (struct host_event){ .fd = copy, .id = eventfd_id(copy), .references = 1 };
+	*ev = event_unique(e);
 	return 0;
 }
 
 void host_event_put(struct host_event *ev)
 {
+	struct host_event **at;
+
 	MAY_SLEEP();
 	if (!ev)
 		return;
+	posix_lock(&lock);
+	if (--ev->references) {
+		posix_unlock(&lock);
+		return;
+	}
+	for (at = &events; *at != ev; at = &(*at)->next)
+		;
+	*at = ev->next;
+	posix_unlock(&lock);
 	close(ev->fd);
 	free(ev);
 }
