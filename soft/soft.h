@@ -26,7 +26,7 @@ struct soft_code {
 	u64	  bytes;
 };
 
-/* Processors made from now on translate guest code, or interpret all of it (the default). */
+/* Processors made from now on translate guest code (the default), or interpret all of it. */
 void soft_translate(bool on);
 
 u64  soft_cpu_bytes(void);	/* how much zeroed, 64-byte aligned memory a processor needs */

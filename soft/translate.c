@@ -16,7 +16,7 @@
 
 #define ROOM_BYTES	(64u << 10)	/* of code memory, more than a block can take */
 
-static u32 translation_is_off = 1;	/* atomic */
+static u32 translation_is_off;	/* atomic */
 u32 translate_warm_at = 12;
 static u32 processors;			/* atomic: with a translator */
 
@@ -78,6 +78,12 @@ u32 translate_fill(struct soft_cpu *c, u64 linear, const u8 *back)
 	}
 	if (INFO_ALIGN(info) && (linear & (bytes - 1)))
 		r = X86_FAULT;
+#ifdef TRANSLATE_PROFILE
+	if (r == X86_OK && e->tag == (linear & ~(PAGE_BYTES - 1)))
+		t->profile_fill_ok++;
+	if ((linear & (PAGE_BYTES - 1)) + bytes > PAGE_BYTES)
+		t->profile_fill_cross++;
+#endif
 	if (r == X86_OK && e->tag == (linear & ~(PAGE_BYTES - 1)))
 		return TRANSLATE_STAY;
 	back_to(c, info);
@@ -140,6 +146,9 @@ u32 translate_execute(struct soft_cpu *c, u32 n)
 	flags_out(c);
 	t->stop = false;
 	c->current = &i->insn;
+#ifdef TRANSLATE_PROFILE
+	t->profile_op[i->insn.op]++;
+#endif
 	t->result = x86_execute(x, &i->insn);
 	flags_in(c);
 	if (i->insn.op == X86_OP_IRET)
@@ -290,6 +299,14 @@ enum x86_result soft_translated(struct soft_cpu *c)
 		why = t->enter((u8 *)c + 128, (const u8 *)jump->code);
 		flags_out(c);
 		c->counters.translated_exits++;
+#ifdef TRANSLATE_PROFILE
+		t->profile_exit[why]++;
+		if (why == TRANSLATE_INTERPRET) {
+			const u8 *h; struct x86_insn i;
+			if (soft_mem_fetch(c, x->rip, &h) == X86_OK && x86_decode(&i, h, (unsigned)MIN_OF(15ul, PAGE_BYTES - x->rip % PAGE_BYTES), 64) == X86_DECODED)
+				t->profile_restart[i.op]++;
+		}
+#endif
 		switch (why) {
 		case TRANSLATE_LINK:
 		case TRANSLATE_RESOLVE:

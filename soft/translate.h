@@ -161,6 +161,9 @@ struct soft_translator {
 	u32 pages, views, blocks, insns;
 	u64 view_global[SOFT_PRIVILEGES][X86_TLB_ENTRIES / 64];
 	u64 view_page[SOFT_PRIVILEGES][X86_TLB_ENTRIES];
+#ifdef TRANSLATE_PROFILE
+	u64 profile_exit[8], profile_op[X86_OPS], profile_restart[X86_OPS], profile_fill_ok, profile_fill_cross;
+#endif
 	struct translation translation;
 	struct code_page page[CODE_PAGES];
 	u16 page_at[2 * CODE_PAGES];	/* hash tables: index + 1 */

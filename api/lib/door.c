@@ -241,7 +241,7 @@ static void library_init(void)
 
 	const char *nested = getenv("ANYKVM_NPT");
 
-	soft_translate(getenv("ANYKVM_TRANSLATE") && !getenv("ANYKVM_INTERPRET"));	/* anykvm run --interpret */
+	soft_translate(!getenv("ANYKVM_INTERPRET"));	/* anykvm run --interpret */
 	insn_soft_init();
 	core_use_nested(!nested || strcmp(nested, "0"));
 	host_posix_set_processor(&processor);
