@@ -254,11 +254,14 @@ static const struct iodev_ops speaker_ops = { .read = speaker_read, .write = spe
 /* KVM's read_state and write_state: as the access, but 4 when the high byte is next. */
 #define STATE_MSB_NEXT	4u
 
+/* A counter without a count: KVM's mode is 0xff then; ours keeps the mode in the low bits. */
+#define MODE_NULL	0xf8u
+
 static void counter_get(const struct pit_counter *c, struct kvm_pit_channel_state *s, u64 now)
 {
 	u64 loaded = c->gate ? c->loaded_at : now - c->held;
 
-	s->count = c->null_count ? 0 : c->reload;
+	s->count = c->reload;			/* never 0: clients divide by it */
 	s->latched_count = c->count_latch;
 	if (c->count_latched)	/* which byte of the latch is next */
 		s->count_latched = c->msb_next ? PIT_MSB : c->access;
@@ -268,7 +271,7 @@ static void counter_get(const struct pit_counter *c, struct kvm_pit_channel_stat
 	s->write_state = c->write_msb_next ? STATE_MSB_NEXT : c->access;
 	s->write_latch = c->write_low;
 	s->rw_mode = c->access;
-	s->mode = c->mode;
+	s->mode = c->mode | (c->null_count ? MODE_NULL : 0);
 	s->bcd = c->bcd;
 	s->gate = c->gate;
 	s->count_load_time = c->waiting ? 0 : (s64)tick_to_ns(loaded);
@@ -281,9 +284,9 @@ static void counter_set(struct pit_counter *c, const struct kvm_pit_channel_stat
 	*c = (struct pit_counter){
 		.loaded_at = MIN_OF(loaded, now),
 		.reload = s->count && s->count <= 65536 ? s->count : 65536,
-		.mode = s->mode <= 5 ? s->mode : s->mode & 3,
+		.mode = (s->mode & 7) <= 5 ? s->mode & 7 : s->mode & 3,
 		.access = s->rw_mode & 3 ? s->rw_mode & 3 : PIT_WORD,
-		.bcd = s->bcd, .gate = s->gate, .null_count = !s->count,
+		.bcd = s->bcd, .gate = s->gate, .null_count = !s->count || s->mode >= MODE_NULL,
 		.waiting = !s->count_load_time && (s->mode == 1 || s->mode == 5),
 		.write_low = s->write_latch,
 		.count_latched = s->count_latched, .count_latch = s->latched_count,

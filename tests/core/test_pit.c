@@ -358,6 +358,8 @@ static void creation(void)
 	EXPECT_EQ(irq_create_pit(&chips.vm, &plain), -EEXIST);
 	EXPECT_EQ(inb(0x61), 0xff);		/* not asked for */
 	EXPECT_EQ(irq_get_pit(&chips.vm, &s), 0);
+	EXPECT_EQ(s.channels[0].count, 65536);	/* clients divide by it */
+	EXPECT(s.channels[0].mode > 5);
 	EXPECT_EQ(irq_set_pit(&chips.vm, &s), 0);
 	sim_clock_advance(SECOND);
 	EXPECT_EQ(sim_timer_next(), ~0ull);	/* a timer nobody programmed does not run */
