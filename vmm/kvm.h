@@ -30,8 +30,8 @@ struct kvm_probe {
 	int api;		/* KVM_GET_API_VERSION */
 	int vcpus;		/* KVM_CAP_MAX_VCPUS */
 	char signature[13];	/* CPUID leaf 0x40000000, or "" */
-	u64 instructions;	/* of the guest kernel-mode loop that was run ... */
-	u64 elapsed_ns;		/* ... in this time */
+	u64 instructions;	/* of one round of a guest kernel-mode loop ... */
+	u64 elapsed_ns;		/* ... and the time of the fastest round */
 };
 
 /* Look through `door`; takes at most a few 100 ms.  probe->error says whether it is usable. */
