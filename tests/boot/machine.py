@@ -23,11 +23,14 @@ class Timeout(Exception):
 class Machine:
     """A child process whose standard input and output are a guest's serial port."""
 
+    alive = []          # to be ended after each case, however it went
+
     def __init__(self, argv, **popen):
         self.text = ""          # all that came out
         self.at = 0             # how far expect() has looked
         self.child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, **popen)
+        Machine.alive.append(self)
 
     def read(self, seconds):
         """What comes out within so many seconds; False at its end."""
@@ -76,8 +79,8 @@ class Machine:
     def kill(self, number=signal.SIGKILL):
         if self.child.poll() is None:
             self.child.send_signal(number)
-        self.child.stdin.close()
         self.child.wait()
+        self.child.stdin.close()
         self.child.stdout.close()
 
 
@@ -112,4 +115,7 @@ def run_cases(cases, chosen):
         except Exception as e:      # whatever went wrong, the other cases still count
             good = False
             print(f"FAIL {name}: {type(e).__name__}: {e}", flush=True)
+        finally:
+            while Machine.alive:
+                Machine.alive.pop().kill()
     return good
