@@ -79,6 +79,37 @@ static void entry_write(struct vm *vm, u64 *entry, u64 new)
 	atomic_store_release(entry, new);
 }
 
+/*
+ * A page for a table.  mmu->lock is held: to wait for memory here could be to wait for the
+ * owner's memory to be taken away, which waits for the lock.  NULL: spare_get(), and again.
+ */
+static u64 *table_alloc(struct mmu *mmu)
+{
+	u64 *table = mmu->spare;
+
+	if (!table)
+		return host_alloc_pages(0, HOST_ATOMIC);
+	mmu->spare = NULL;
+	return table;
+}
+
+/* MMU_RETRY: there is a spare page now.  mmu->lock is not held. */
+static enum mmu_fault spare_get(struct mmu *mmu)
+{
+	u64 *page = host_alloc_pages(0, 0);
+
+	if (!page)
+		return MMU_BAD;
+	host_mutex_lock(&mmu->lock);
+	if (!mmu->spare) {
+		mmu->spare = page;
+		page = NULL;
+	}
+	host_mutex_unlock(&mmu->lock);
+	host_free_pages(page, 0);
+	return MMU_RETRY;
+}
+
 /* A table page for *entry, if it has none.  NULL: no memory. */
 static u64 *table_get(struct vm *vm, u64 *entry)
 {
@@ -86,7 +117,7 @@ static u64 *table_get(struct vm *vm, u64 *entry)
 
 	if (*entry & ENTRY_P)
 		return entry_table(*entry);
-	table = host_alloc_pages(0, 0);
+	table = table_alloc(&vm->mmu);
 	if (!table)
 		return NULL;
 	vm->mmu.pages++;
@@ -422,7 +453,7 @@ enum mmu_fault mmu_fault(struct vcpu *v, gpa_t gpa, unsigned access)
 	mmu_page_end(vm, &p, result == MMU_FIXED);
 	if (flush)
 		mmu_flush(vm);
-	return result;
+	return result == MMU_BAD ? spare_get(&vm->mmu) : result;
 }
 
 /* --- beginning and end ------------------------------------------------------------- */
@@ -457,6 +488,7 @@ void mmu_fini(struct vm *vm)
 	u64 *root = vm->mmu.root;
 
 	host_space_detach(vm->space);
+	host_free_pages(vm->mmu.spare, 0);
 	if (!root)
 		return;
 	for (unsigned i = 0; i < ENTRIES; i++) {

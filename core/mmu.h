@@ -26,6 +26,7 @@ struct mmu {
 	bool shadow;		/* no nested paging: fixed when the VM is made */
 	u64 *root;		/* a page, the same from mmu_init() to mmu_fini(); NULL with shadow */
 	u64 pages;		/* table pages in use */
+	u64 *spare;		/* one for a fault that found no memory without sleeping; or NULL */
 	u64 invalidations;	/* sequence of owner's changes, see host_space_ops */
 	u32 invalidating;	/* how many ranges are being changed now */
 	u32 manual_protect;	/* KVM_DIRTY_LOG_*: the client clears the dirty log by itself */

@@ -100,7 +100,7 @@ static u64 *table_take(struct shadow *s)
 		s->spare = (u64 *)(uintptr_t)table[0];
 		__builtin_memset(table, 0, PAGE_BYTES);
 	} else {
-		table = host_alloc_pages(0, 0);
+		table = host_alloc_pages(0, HOST_ATOMIC);	/* mmu->lock: see mmu.c */
 	}
 	s->tables += table != NULL;
 	return table;

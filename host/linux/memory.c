@@ -14,7 +14,7 @@
 
 static gfp_t gfp_of(unsigned flags)
 {
-	return (flags & HOST_ATOMIC ? GFP_ATOMIC : GFP_KERNEL_ACCOUNT) | __GFP_ZERO | __GFP_NOWARN;
+	return (flags & HOST_ATOMIC ? GFP_NOWAIT | __GFP_ACCOUNT : GFP_KERNEL_ACCOUNT) | __GFP_ZERO | __GFP_NOWARN;
 }
 
 void *host_alloc(u64 size, unsigned flags)
