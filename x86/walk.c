@@ -76,7 +76,8 @@ static enum x86_result entry_read(const struct walk *w, gpa_t gpa, u64 *value)
 
 	if (r != X86_OK)
 		return r;
-	*value = w->entry_bytes == 4 ? atomic_load_relaxed((u32 *)host) : atomic_load_relaxed((u64 *)host);
+	/* Acquire: what the table that it names holds was written before the name. */
+	*value = w->entry_bytes == 4 ? atomic_load_acquire((u32 *)host) : atomic_load_acquire((u64 *)host);
 	return X86_OK;
 }
 
