@@ -117,11 +117,14 @@ bool soft_code_write(struct soft_cpu *c, u64 host)
 static void write_entries_remove(struct soft_cpu *c, u64 host)
 {
 	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++) {
-		struct x86_tlb_entry *e = c->tlb[mode].data.write;
+		struct x86_tlb_entry *e = c->tlb[mode].data.write, *second = c->tlb[mode].second[SOFT_TLB_WRITE];
 
-		for (unsigned i = 0; i < X86_TLB_ENTRIES; i++)
+		for (unsigned i = 0; i < X86_TLB_ENTRIES; i++) {
 			if (e[i].tag + e[i].addend == host)
 				e[i].tag = 1;
+			if (second[i].tag + second[i].addend == host)
+				second[i].tag = 1;
+		}
 	}
 }
 
@@ -200,7 +203,7 @@ u32 code_view_at(struct soft_cpu *c, unsigned mode, u64 rip)
 		page_drop(c, page);
 	view = view_of(t, linear, page, mode);
 	t->view_in_force[mode][index] = view;
-	if (tlb->global[SOFT_TLB_FETCH][index / 64] >> (index % 64) & 1)
+	if (tlb->global[0][SOFT_TLB_FETCH][index / 64] >> (index % 64) & 1)
 		t->view_global[mode][index / 64] |= BIT_U64(index % 64);
 	else
 		t->view_global[mode][index / 64] &= ~BIT_U64(index % 64);
@@ -214,8 +217,8 @@ void soft_code_forget(struct soft_cpu *c)
 		views_forget(c->translator);
 }
 
-/* all: also for X86_FLUSH_PAGE, a large page was concerned. */
-void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, bool all)
+/* X86_FLUSH_PAGE: of the 1 << bits bytes around address. */
+void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, unsigned bits)
 {
 	struct soft_translator *t = c->translator;
 
@@ -225,10 +228,11 @@ void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, bool 
 	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++) {
 		u32 *view = t->view_in_force[mode];
 
-		if (kind == X86_FLUSH_ALL || all)
+		if (kind == X86_FLUSH_ALL || (kind == X86_FLUSH_PAGE && bits - PAGE_BITS > 9))
 			__builtin_memset(view, 0, sizeof(t->view_in_force[mode]));
 		else if (kind == X86_FLUSH_PAGE)
-			view[(address >> PAGE_BITS) % X86_TLB_ENTRIES] = 0;
+			__builtin_memset(&view[(address >> bits << (bits - PAGE_BITS)) % X86_TLB_ENTRIES], 0,
+					 sizeof(*view) << (bits - PAGE_BITS));
 		else
 			for (unsigned i = 0; i < X86_TLB_ENTRIES; i++)
 				if (!(t->view_global[mode][i / 64] >> (i % 64) & 1))

@@ -399,7 +399,7 @@ void soft_cpu_init(struct soft_cpu *c, unsigned id, const struct soft_code *code
 	x->cr4_valid = cr4_valid(x->features);
 	x->efer_valid = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE | X86_EFER_SVME;
 	for (unsigned n = 0; n < SOFT_PRIVILEGES; n++)
-		c->tlb[n].used = true;		/* tag 0 would be page 0 */
+		__builtin_memset(c->tlb[n].present, 0xff, sizeof(c->tlb[n].present));	/* tag 0 would be page 0 */
 	soft_tlb_flush_nested(c);
 }
 

@@ -39,14 +39,17 @@ enum soft_tlb_kind { SOFT_TLB_READ, SOFT_TLB_WRITE, SOFT_TLB_FETCH, SOFT_TLB_KIN
 /*
  * Entries are 4 KiB each whatever the size of the page.  INVLPG must drop a large page
  * whole: large[] is the range of addresses, in each half of the address space, in which
- * some large page has been seen since the last full flush.
+ * some large page has been seen since the last full flush, and the largest one's size.
  */
 struct soft_tlb {
 	struct x86_tlb data;
 	struct x86_tlb_entry fetch[X86_TLB_ENTRIES];
-	u64 global[SOFT_TLB_KINDS][X86_TLB_ENTRIES / 64];
-	struct { u64 first, last; } large[2];
-	bool used;			/* since the last full flush */
+	/* What was found in the page tables, indexed by a hash: pages that conflict above do not here. */
+	struct x86_tlb_entry second[SOFT_TLB_KINDS][X86_TLB_ENTRIES];
+	/* Bitmaps of entries: [0] of those above, [1] of second. */
+	u64 present[2][SOFT_TLB_KINDS][X86_TLB_ENTRIES / 64];
+	u64 global[2][SOFT_TLB_KINDS][X86_TLB_ENTRIES / 64];
+	struct { u64 first, last; unsigned bits; } large[2];
 };
 
 /* Guest-physical page to host page: the second dimension alone. */
@@ -144,7 +147,7 @@ void soft_translator_init(struct soft_cpu *c, struct soft_translator *t, const s
 
 /* code_cache.c: what concerns translations of the guest's code */
 bool soft_code_write(struct soft_cpu *c, u64 host);
-void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, bool all);
+void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, unsigned bits);
 void soft_code_forget(struct soft_cpu *c);
 
 /* intercept.c */

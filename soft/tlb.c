@@ -101,17 +101,30 @@ static struct soft_tlb *tlb_of(struct soft_cpu *c, unsigned access)
 	return &c->tlb[SOFT_SUPERVISOR];
 }
 
-static void fill(struct soft_tlb *tlb, enum soft_tlb_kind kind, u64 linear, u64 host, bool global)
+static unsigned index_of(u64 linear, unsigned level)
 {
-	unsigned index = (linear >> PAGE_BITS) % X86_TLB_ENTRIES;
-	struct x86_tlb_entry *e = &entries_of(tlb, kind)[index];
+	u64 page = linear >> PAGE_BITS;
+
+	return (level ? page ^ page >> 10 ^ page >> 20 : page) % X86_TLB_ENTRIES;
+}
+
+static struct x86_tlb_entry *level_of(struct soft_tlb *tlb, unsigned level, enum soft_tlb_kind kind)
+{
+	return level ? tlb->second[kind] : entries_of(tlb, kind);
+}
+
+static void fill(struct soft_tlb *tlb, unsigned level, enum soft_tlb_kind kind, u64 linear, u64 host, bool global)
+{
+	unsigned index = index_of(linear, level);
+	struct x86_tlb_entry *e = &level_of(tlb, level, kind)[index];
 
 	e->tag = PAGE_OF(linear);
 	e->addend = host - linear;
+	tlb->present[level][kind][index / 64] |= BIT_U64(index % 64);
 	if (global)
-		tlb->global[kind][index / 64] |= BIT_U64(index % 64);
+		tlb->global[level][kind][index / 64] |= BIT_U64(index % 64);
 	else
-		tlb->global[kind][index / 64] &= ~BIT_U64(index % 64);
+		tlb->global[level][kind][index / 64] &= ~BIT_U64(index % 64);
 }
 
 static void note_large(struct soft_tlb *tlb, u64 linear, unsigned page_bits)
@@ -121,67 +134,91 @@ static void note_large(struct soft_tlb *tlb, u64 linear, unsigned page_bits)
 
 	tlb->large[half].first = MIN_OF(tlb->large[half].first, first);
 	tlb->large[half].last = MAX_OF(tlb->large[half].last, last);
+	tlb->large[half].bits = MAX_OF(tlb->large[half].bits, page_bits);
+}
+
+/* Drop entries of one kind: those in the region of 1 << bits bytes around linear (64: all). */
+static void flush_kind(struct soft_tlb *tlb, unsigned level, enum soft_tlb_kind kind, bool keep_global, u64 linear,
+		       unsigned bits)
+{
+	struct x86_tlb_entry *entries = level_of(tlb, level, kind);
+
+	for (unsigned word = 0; word < X86_TLB_ENTRIES / 64; word++) {
+		u64 set = tlb->present[level][kind][word];
+
+		if (keep_global)
+			set &= ~tlb->global[level][kind][word];
+		for (; set; set &= set - 1) {
+			unsigned n = word * 64 + (unsigned)__builtin_ctzll(set);
+
+			if (bits < 64 && (entries[n].tag ^ linear) >> bits)
+				continue;
+			entries[n].tag = TAG_EMPTY;
+			tlb->present[level][kind][word] &= ~BIT_U64(n % 64);
+		}
+	}
+}
+
+static void flush_kinds(struct soft_tlb *tlb, bool keep_global, u64 linear, unsigned bits)
+{
+	for (unsigned level = 0; level < 2; level++)
+		for (unsigned kind = 0; kind < SOFT_TLB_KINDS; kind++)
+			flush_kind(tlb, level, kind, keep_global, linear, bits);
 }
 
 static void flush_all(struct soft_tlb *tlb)
 {
-	if (!tlb->used)
-		return;
-	for (unsigned kind = 0; kind < SOFT_TLB_KINDS; kind++)
-		for (unsigned i = 0; i < X86_TLB_ENTRIES; i++)
-			entries_of(tlb, kind)[i].tag = TAG_EMPTY;
-	tlb->large[0].first = tlb->large[1].first = ~0ull;
-	tlb->large[0].last = tlb->large[1].last = 0;
-	tlb->used = false;
+	flush_kinds(tlb, false, 0, 64);
+	for (unsigned half = 0; half < 2; half++) {
+		tlb->large[half].first = ~0ull;
+		tlb->large[half].last = 0;
+		tlb->large[half].bits = PAGE_BITS;
+	}
 }
 
 static void flush_local(struct soft_tlb *tlb)
 {
-	if (!tlb->used)
-		return;
-	for (unsigned kind = 0; kind < SOFT_TLB_KINDS; kind++) {
-		struct x86_tlb_entry *entries = entries_of(tlb, kind);
-
-		for (unsigned i = 0; i < X86_TLB_ENTRIES; i++)
-			if (!(tlb->global[kind][i / 64] >> (i % 64) & 1))
-				entries[i].tag = TAG_EMPTY;
-	}
+	flush_kinds(tlb, true, 0, 64);
 }
 
-/* True if it took more than the page. */
-static bool flush_page(struct soft_tlb *tlb, u64 linear)
+/* Log2 of the bytes around linear that it took. */
+static unsigned flush_page(struct soft_tlb *tlb, u64 linear)
 {
 	unsigned half = (unsigned)(linear >> 63);
 
 	if (linear >= tlb->large[half].first && linear <= tlb->large[half].last) {
-		flush_all(tlb);
-		return true;
+		flush_kinds(tlb, false, linear, tlb->large[half].bits);
+		return tlb->large[half].bits;
 	}
-	for (unsigned kind = 0; kind < SOFT_TLB_KINDS; kind++) {
-		struct x86_tlb_entry *e = &entries_of(tlb, kind)[(linear >> PAGE_BITS) % X86_TLB_ENTRIES];
+	for (unsigned level = 0; level < 2; level++)
+		for (unsigned kind = 0; kind < SOFT_TLB_KINDS; kind++) {
+			struct x86_tlb_entry *e = &level_of(tlb, level, kind)[index_of(linear, level)];
 
-		if (e->tag == PAGE_OF(linear))
-			e->tag = TAG_EMPTY;
-	}
-	return false;
+			if (e->tag == PAGE_OF(linear))
+				e->tag = TAG_EMPTY;
+		}
+	return PAGE_BITS;
 }
 
 void soft_tlb_flush(struct x86 *x, enum x86_flush kind, u64 address)
 {
 	struct soft_cpu *c = soft_of(x);
-	bool all = false;
+	unsigned bits = PAGE_BITS;
 
 	c->window_bytes = 0;
 	c->paging_stale = true;
 	for (unsigned i = 0; i < SOFT_PRIVILEGES; i++) {
-		if (kind == X86_FLUSH_PAGE)
-			all |= flush_page(&c->tlb[i], address);
-		else if (kind == X86_FLUSH_LOCAL)
+		if (kind == X86_FLUSH_PAGE) {
+			unsigned took = flush_page(&c->tlb[i], address);
+
+			bits = MAX_OF(bits, took);
+		} else if (kind == X86_FLUSH_LOCAL) {
 			flush_local(&c->tlb[i]);
-		else
+		} else {
 			flush_all(&c->tlb[i]);
+		}
 	}
-	soft_code_flush(c, kind, address, all);
+	soft_code_flush(c, kind, address, bits);
 }
 
 void soft_tlb_flush_nested(struct soft_cpu *c)
@@ -204,6 +241,27 @@ void soft_mode_changed(struct x86 *x)
 
 /* --- translation -------------------------------------------------------------------------- */
 
+/* A page whose place in the first level another one took. */
+static bool from_second(u64 linear, unsigned access, struct soft_tlb *tlb, u64 *host)
+{
+	enum soft_tlb_kind kind = access & X86_FETCH ? SOFT_TLB_FETCH :
+				  access & X86_WRITE ? SOFT_TLB_WRITE : SOFT_TLB_READ;
+	unsigned index = index_of(linear, 1);
+	const struct x86_tlb_entry *e = &tlb->second[kind][index];
+
+	if (e->tag != PAGE_OF(linear))
+		return false;
+	*host = linear + e->addend;
+	fill(tlb, 0, kind, linear, *host, tlb->global[1][kind][index / 64] >> (index % 64) & 1);
+	return true;
+}
+
+static void fill_both(struct soft_tlb *tlb, enum soft_tlb_kind kind, u64 linear, u64 host, bool global)
+{
+	fill(tlb, 0, kind, linear, host, global);
+	fill(tlb, 1, kind, linear, host, global);
+}
+
 static enum x86_result translate_slow(struct soft_cpu *c, u64 linear, unsigned access,
 				      struct soft_tlb *tlb, u64 *host)
 {
@@ -211,6 +269,8 @@ static enum x86_result translate_slow(struct soft_cpu *c, u64 linear, unsigned a
 	struct x86_translation t;
 	enum x86_result r;
 
+	if (from_second(linear, access, tlb, host))
+		return X86_OK;
 	c->counters.tlb_misses++;
 	if (c->paging_stale) {
 		x86_paging_of(&c->x, &c->paging);
@@ -227,15 +287,14 @@ static enum x86_result translate_slow(struct soft_cpu *c, u64 linear, unsigned a
 	if (r != X86_OK)
 		return r;
 
-	tlb->used = true;
 	if (t.page_bits > PAGE_BITS)
 		note_large(tlb, linear, t.page_bits);
 	if (access & X86_FETCH) {
-		fill(tlb, SOFT_TLB_FETCH, linear, *host, t.global);
+		fill_both(tlb, SOFT_TLB_FETCH, linear, *host, t.global);
 	} else {
-		fill(tlb, SOFT_TLB_READ, linear, *host, t.global);
+		fill_both(tlb, SOFT_TLB_READ, linear, *host, t.global);
 		if ((access & X86_WRITE) && (!c->translator || soft_code_write(c, *host)))
-			fill(tlb, SOFT_TLB_WRITE, linear, *host, t.global);
+			fill_both(tlb, SOFT_TLB_WRITE, linear, *host, t.global);
 	}
 	return X86_OK;
 }

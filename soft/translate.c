@@ -133,6 +133,20 @@ static void serialize(struct soft_cpu *c)
 		soft_code_forget(c);
 }
 
+/* The rest of an instruction that crosses a page is on a page that is not the block's. */
+static bool bytes_beyond_match(struct soft_cpu *c, const struct code_insn *i)
+{
+	unsigned here = i->insn.len - i->beyond;
+	const u8 *next;
+
+	if (soft_mem_fetch(c, i->rip + here, &next) != X86_OK)
+		return false;
+	for (unsigned n = 0; n < i->beyond; n++)
+		if (x86_memory_get(next + n, 1) != i->insn.bytes[here + n])
+			return false;
+	return true;
+}
+
 u32 translate_execute(struct soft_cpu *c, u32 n)
 {
 	struct soft_translator *t = c->translator;
@@ -143,6 +157,10 @@ u32 translate_execute(struct soft_cpu *c, u32 n)
 	u32 level = t->vector_level;
 
 	x->rip = i->rip;
+	if (UNLIKELY(i->beyond) && !bytes_beyond_match(c, i)) {
+		c->counters.instructions -= i->after + 1;
+		return TRANSLATE_INTERPRET;
+	}
 	flags_out(c);
 	t->stop = false;
 	c->current = &i->insn;

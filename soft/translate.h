@@ -57,7 +57,7 @@ struct code_insn {
 	struct x86_insn insn;
 	u64 rip;
 	u32 after;			/* instructions of the block behind it, counted already */
-	u32 unused;
+	u32 beyond;			/* its bytes on the next page, compared each time */
 };
 
 /* Why translated code was left. */
@@ -113,6 +113,7 @@ struct translation {
 	u64 rip;
 	u32 view;
 	unsigned mode;
+	bool crosses;		/* the last instruction, into the next page */
 	unsigned count, at;	/* instructions, and which is being translated */
 	bool flags_native, flags_saved;
 	u8 vector_level;

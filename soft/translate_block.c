@@ -122,23 +122,51 @@ static bool may_leave(const struct x86_insn *i)
 	       i->op == X86_OP_POP || i->op == X86_OP_LEAVE || i->op == X86_OP_DIV || i->op == X86_OP_IDIV;
 }
 
+static bool is_canonical_48(u64 a)
+{
+	return (u64)((s64)(a << 16) >> 16) == a;
+}
+
+/* The instruction at rip, which goes on on the next page. */
+static bool decode_across(struct translation *b, u64 rip, struct x86_insn *i)
+{
+	unsigned offset = rip & (PAGE_BYTES - 1), here = (unsigned)(PAGE_BYTES - offset);
+	const u8 *next;
+	u8 bytes[16] = { 0 };
+
+	if (((rip ^ b->rip) & ~(PAGE_BYTES - 1)) || here >= 15 ||
+	    x86_decode(i, b->code + offset, here, 64) != X86_TRUNCATED || !is_canonical_48(rip + here) ||
+	    soft_mem_fetch(b->c, rip + here, &next) != X86_OK)
+		return false;
+	for (unsigned n = 0; n < 15; n++)
+		bytes[n] = (u8)x86_memory_get(n < here ? b->code + offset + n : next + n - here, 1);
+	if (x86_decode(i, bytes, 15, 64) != X86_DECODED)
+		return false;
+	i->exec = x86_bind(&b->c->x, i);
+	return true;
+}
+
 static bool gather(struct translation *b)
 {
 	u64 rip = b->rip;
 
+	b->crosses = false;
 	b->count = 0;
 	while (b->count < CODE_BLOCK_MAX) {
 		struct x86_insn *i = &b->insn[b->count];
 
-		if (!decode_at(b, rip, i))
-			break;
+		if (!decode_at(b, rip, i)) {
+			b->crosses = decode_across(b, rip, i);
+			if (!b->crosses)
+				break;
+		}
 		b->rips[b->count] = rip;
-		b->native[b->count] = is_native(b, i);
+		b->native[b->count] = !b->crosses && is_native(b, i);
 		if ((i->flags & X86_F_VECTOR) && b->native[b->count])
 			b->vector_level = (u8)MAX_OF(b->vector_level, vector_level_of(i));
 		b->count++;
 		rip += i->len;
-		if (ends_block(i))
+		if (b->crosses || ends_block(i))
 			break;
 	}
 	b->rips[b->count] = rip;
@@ -158,11 +186,6 @@ static void find_live_flags(struct translation *b)
 }
 
 /* --- branches ---------------------------------------------------------------------------------------- */
-
-static bool is_canonical_48(u64 a)
-{
-	return (u64)((s64)(a << 16) >> 16) == a;
-}
 
 /* Jump to target: through C, until it is known. */
 static void link_to(struct translation *b, u8 *from, u64 target)
@@ -320,6 +343,7 @@ static void translate_call(struct translation *b, const struct x86_insn *i)
 	n->insn = *i;
 	n->rip = b->rips[b->at];
 	n->after = instructions_after(b) - 1;
+	n->beyond = b->crosses && b->at == b->count - 1 ? (u32)((n->rip + i->len) & (PAGE_BYTES - 1)) : 0;
 	flags_save(b);
 	b->flags_native = false;
 	emit_imm(&b->e, T0, b->t->insns++);
@@ -393,7 +417,7 @@ struct code_block *translate_block(struct soft_cpu *c, unsigned mode, u64 rip, u
 	b->colds = 0;
 	if (!is_canonical_48(rip) || !gather(b))
 		return NULL;
-	code_cover(c, view, rip, (unsigned)(b->rips[b->count] - rip));
+	code_cover(c, view, rip, (unsigned)MIN_OF(b->rips[b->count] - rip, PAGE_BYTES - (rip & (PAGE_BYTES - 1))));
 	find_live_flags(b);
 	block = code_block_add(t, rip, view);
 	start = b->e.at = t->code.write + t->used;

@@ -109,7 +109,7 @@ enum x86_flush {
 #define X86_ATTN_MODE	0x04u	/* code size, CPL, paging mode or SMAP's AC changed: x86_mode_changed() ran */
 #define X86_ATTN_STEP	0x08u	/* RFLAGS.TF is set or DR7 has breakpoints enabled */
 
-#define X86_TLB_ENTRIES	256u	/* per kind; a power of two */
+#define X86_TLB_ENTRIES	1024u	/* per kind; a power of two */
 struct x86_tlb_entry {
 	u64 tag;		/* linear page address; 1 (never equal to one) if empty */
 	u64 addend;		/* add the linear address to get a host pointer */
