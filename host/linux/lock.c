@@ -57,7 +57,7 @@ void host_spin_init(struct host_spin *s, struct host_lock_class *class)
 	lockdep_set_class_and_name(spin(s), (struct lock_class_key *)class->key, class->name);
 }
 
-u64 host_spin_lock(struct host_spin *s)
+u64 host_spin_lock(struct host_spin *s) __acquires(s)
 {
 	unsigned long flags;
 
@@ -65,7 +65,7 @@ u64 host_spin_lock(struct host_spin *s)
 	return flags;
 }
 
-void host_spin_unlock(struct host_spin *s, u64 flags)
+void host_spin_unlock(struct host_spin *s, u64 flags) __releases(s)
 {
 	raw_spin_unlock_irqrestore(spin(s), (unsigned long)flags);
 }
@@ -80,12 +80,12 @@ void host_srcu_fini(struct host_srcu *r)
 	cleanup_srcu_struct(srcu(r));
 }
 
-int host_srcu_enter(struct host_srcu *r)
+int host_srcu_enter(struct host_srcu *r) __acquires(r)
 {
 	return srcu_read_lock(srcu(r));
 }
 
-void host_srcu_leave(struct host_srcu *r, int cookie)
+void host_srcu_leave(struct host_srcu *r, int cookie) __releases(r)
 {
 	srcu_read_unlock(srcu(r), cookie);
 }

@@ -552,6 +552,79 @@ static void refusals(struct machine *m)
 	fact(" other process %d", WEXITSTATUS(status));
 }
 
+/* --- changes under load ---------------------------------------------------------------------- */
+
+struct runner { struct machine *m; bool stop; unsigned exits; int error; };
+
+/* Run, answering every exit with zeros, until told to stop or until it fails. */
+static void *runner(void *arg)
+{
+	struct runner *r = arg;
+
+	while (!__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE)) {
+		if (ioctl(r->m->vcpu[0], KVM_RUN, 0) == 0) {
+			__atomic_fetch_add(&r->exits, 1, __ATOMIC_RELEASE);
+			memset(r->m->run[0]->mmio.data, 0, 8);
+		} else if (errno != EINTR && errno != EAGAIN) {
+			r->error = errno;
+			break;
+		}
+	}
+	return NULL;
+}
+
+/* 1: mov %eax,0x8000000; mov 0x8000000,%ebx; out %al,$0x10; jmp 1b */
+#define TOUCH "\x89\x04\x25\x00\x00\x00\x08\x8b\x1c\x25\x00\x00\x00\x08\xe6\x10\xeb\xee"
+
+/* A slot comes and goes while the guest uses it: memory or device, never an error. */
+static void slots_under_load(struct machine *m)
+{
+	u8 *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct kvm_userspace_memory_region r = { 5, 0, 0x8000000, 4096, (uintptr_t)page };
+	struct runner other = { .m = m };
+	pthread_t thread;
+
+	CODE_PUT(m, CODE, TOUCH);
+	long_mode(m);
+	registers(m, 0, CODE, 0);
+	pthread_create(&thread, NULL, runner, &other);
+	for (unsigned n = 0; n < 200; n++) {
+		r.memory_size = n & 1 ? 0 : 4096;
+		r.flags = n & 2 ? KVM_MEM_LOG_DIRTY_PAGES : 0;
+		CHECK(ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &r) == 0);
+	}
+	__atomic_store_n(&other.stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	CHECK(other.exits > 0);
+	fact("error %d", other.error);
+	munmap(page, 4096);
+}
+
+/* The guest's memory is unmapped, moved and mapped again while it runs. */
+static void unmapped_while_running(struct machine *m)
+{
+	u8 *page = mmap(NULL, 1 << 21, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct kvm_userspace_memory_region r = { 5, 0, 0x8000000, 1 << 21, (uintptr_t)page };
+	struct runner other = { .m = m };
+	pthread_t thread;
+
+	CHECK(ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &r) == 0);
+	CODE_PUT(m, CODE, TOUCH);
+	long_mode(m);
+	registers(m, 0, CODE, 0);
+	pthread_create(&thread, NULL, runner, &other);
+	for (unsigned n = 0; n < 200; n++) {
+		CHECK(madvise(page, 1 << 21, MADV_DONTNEED) == 0);
+		CHECK(mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page);
+		page[8] = (u8)n;
+	}
+	while (__atomic_load_n(&other.exits, __ATOMIC_ACQUIRE) < 50)
+		usleep(1000);
+	munmap(page, 1 << 21);
+	pthread_join(thread, NULL);	/* it ends with an error, of which only it hears */
+	fact("error %d", other.error);
+}
+
 static void capabilities(struct machine *m)
 {
 	static const int caps[] = { KVM_CAP_IRQCHIP, KVM_CAP_USER_MEMORY, KVM_CAP_IRQFD, KVM_CAP_IOEVENTFD,
@@ -599,6 +672,8 @@ static const struct test { const char *name; void (*fn)(struct machine *m); bool
 	{ "two_processors", two_processors, true },
 	{ "signals", signals, false },
 	{ "refusals", refusals, false },
+	{ "slots_under_load", slots_under_load, false },
+	{ "unmapped_while_running", unmapped_while_running, false },
 	{ "comings_and_goings", comings_and_goings, false },
 };
 
