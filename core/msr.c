@@ -420,7 +420,7 @@ int msr_get(struct vcpu *v, u32 index, u64 *data, bool host)
 		*data = v->microcode_revision;
 		return 0;
 	case MSR_MCG_CTL:
-		if (!(v->mcg_cap & BIT_U64(8)))
+		if (!(v->mcg_cap & BIT_U64(8)) && !host)
 			return GP;
 		*data = v->mcg_ctl;
 		return 0;
@@ -486,7 +486,9 @@ int msr_set(struct vcpu *v, u32 index, u64 data, bool host)
 			v->microcode_revision = data;
 		return 0;		/* a guest's write precedes reading the revision */
 	case MSR_MCG_CTL:
-		if (!(v->mcg_cap & BIT_U64(8)) || (data && data != ~0ull))
+		if (!(v->mcg_cap & BIT_U64(8)) && (data || !host))
+			return GP;
+		if (data && data != ~0ull)
 			return GP;
 		v->mcg_ctl = data;
 		return 0;
