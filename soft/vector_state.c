@@ -302,10 +302,16 @@ void vector_need(struct soft_vector *v)
 	vector_apply(v, a, h->components);
 }
 
+/* SSE state is there whatever XCR0 says: CR4.OSFXSR is enough to use it. */
+static u64 components_of(u64 xcr0)
+{
+	return (xcr0 | XSTATE_X87 | XSTATE_SSE) & vector_host()->components;
+}
+
 void soft_vector_load(struct soft_vector *v, const void *area, u64 xcr0)
 {
 	v->area = area;
-	v->xcr0 = xcr0 & vector_host()->components;
+	v->xcr0 = components_of(xcr0);
 	v->loaded = false;
 }
 
@@ -316,7 +322,7 @@ void soft_vector_load(struct soft_vector *v, const void *area, u64 xcr0)
 void soft_vector_save(struct soft_vector *v, void *area, u64 xcr0)
 {
 	struct vector_area *to = area;
-	u64 rfbm = xcr0 & vector_host()->components;
+	u64 rfbm = components_of(xcr0);
 
 	if (!v->loaded) {
 		if (v->area && v->area != area)
