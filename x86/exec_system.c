@@ -28,7 +28,7 @@ enum x86_result x86_io_allowed(struct x86 *x, u16 port, unsigned bytes)
 	if (at + 1 > tr->limit)
 		return raise_gp(x);
 	r = x86_system_read(x, tr->base + at, &map, 2);
-	if (!r && (map >> (port & 7) & ((1u << bytes) - 1)))
+	if (!r && ((u32)map >> (port & 7) & ((1u << bytes) - 1)))
 		return raise_gp(x);
 	return r;
 }
