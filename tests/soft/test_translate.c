@@ -9,6 +9,7 @@
  *
  * usage: test_translate [CASES [SEED]]
  */
+#include <pthread.h>
 #include <unistd.h>
 
 #include "soft/translate.h"
@@ -478,6 +479,153 @@ static void test_random_programs(void)
 	EXPECT(((struct soft_cpu *)machines[0].cpu)->counters.blocks > cases / 4);
 }
 
+/* --- code that changes, crosses pages, and is interrupted ------------------------------------------------- */
+
+/* Run the same code on both from the same registers; the memory of both must end equal. */
+static void both(const u8 *code, const u8 *end, u64 at)
+{
+	u64 exits[2];
+	const char *what;
+
+	state_random();
+	for (unsigned n = 0; n < 2; n++) {
+		memcpy(machines[n].memory + at, code, (size_t)(end - code));
+		machines[n].vmcb->save.rip = at;
+	}
+	run_both(exits);
+	EXPECT_EQ(exits[0], VMEXIT_HLT);
+	what = difference(exits, ~0ull);
+	if (what)
+		fprintf(stderr, "%s differs\n", what);
+	EXPECT(!what);
+}
+
+/* An instruction of the loop is overwritten by the loop itself: its immediate counts. */
+CODE64(code_self, "jmp 1f; 1: xor %eax, %eax; mov $100, %ecx; jmp 2f; 2: add $1, %eax; "
+		  "incb 2b+2(%rip); dec %ecx; jnz 2b; hlt")
+
+static void test_code_that_changes_itself(void)
+{
+	both(code_self, code_self_end, GUEST_CODE);
+	EXPECT_EQ(machines[0].vmcb->save.rax, 100 * 101 / 2 + 2 * 0);
+}
+
+/* ... through another linear address of the same page; a store in the middle of the block that it changes. */
+CODE64(code_alias, "jmp 1f; 1: mov $20, %ecx; 2: movb $0x48, 3f-code_alias+0x140000; nop; 3: nop; "
+		   "xor $0x08, %bl; dec %ecx; jnz 2b; hlt")
+
+static void test_code_that_changes_by_an_alias(void)
+{
+	for (unsigned n = 0; n < 2; n++)
+		*guest_pte(&machines[n], 0x140000) = GUEST_CODE | 7;
+	both(code_alias, code_alias_end, GUEST_CODE);
+	for (unsigned n = 0; n < 2; n++)
+		*guest_pte(&machines[n], 0x140000) = 0x140000 | 7;
+}
+
+/* Somebody else changes the code between two runs, and tells nobody. */
+CODE64(code_answer, "jmp 1f; 1: mov $1, %eax; hlt")
+
+static void test_code_that_others_change(void)
+{
+	for (unsigned n = 1; n < 100; n++) {
+		machines[0].memory[GUEST_CODE + 3] = (u8)n;
+		machines[0].vmcb->save.rip = GUEST_CODE;
+		if (n == 1)
+			memcpy(machines[0].memory + GUEST_CODE, code_answer, (size_t)(code_answer_end - code_answer));
+		guest_run(&machines[0]);
+		EXPECT_EQ(machines[0].vmcb->save.rax, n);
+	}
+}
+
+/* A loop at every position around the end of a page; then its second half changes. */
+CODE64(code_across, "jmp 1f; 1: mov $9, %ecx; 2: lea 0x1234567(%rax,%rcx,2), %rdx; addl $0x11223344, 0x100000; "
+		    "adc %rdx, %rbx; dec %ecx; jnz 2b; hlt")
+
+static void test_instructions_across_pages(void)
+{
+	for (u64 at = 0x120fc0; at <= 0x121000; at++)
+		both(code_across, code_across_end, at);
+}
+
+/* Interrupts at any time: the count goes on, and nothing else has changed. */
+CODE64(code_count, "jmp 1f; 1: inc %rax; lea 1(%rbx), %rbx; cmp %rdi, %rax; jb 1b; hlt")
+
+static void test_interrupts_between_any_blocks(void)
+{
+	struct guest *g = &machines[0];
+
+	memcpy(g->memory + GUEST_CODE, code_count, (size_t)(code_count_end - code_count));
+	g->vmcb->save.rip = GUEST_CODE;
+	g->vmcb->save.rax = 0;
+	g->gpr[X86_RBX] = 5;
+	g->gpr[X86_RDI] = 1000;
+	for (unsigned n = 0; n < 10; n++) {
+		soft_interrupt(g->cpu);
+		EXPECT_EQ(guest_run(g), VMEXIT_INTR);
+		soft_interrupt_ack(g->cpu);
+	}
+	EXPECT_EQ(guest_run(g), VMEXIT_HLT);
+	EXPECT_EQ(g->vmcb->save.rax, 1000);
+	EXPECT_EQ(g->gpr[X86_RBX], 1005);
+}
+
+static void *interrupt_later(void *cpu)
+{
+	usleep(20000);
+	soft_interrupt(cpu);
+	return NULL;
+}
+
+/* Loops of each kind that never end by themselves. */
+CODE64(code_forever_1, "jmp 1f; 1: jmp 1b")
+CODE64(code_forever_2, "jmp 1f; 1: inc %eax; jmp 2f; .skip 5000; 2: inc %ebx; jmp 1b")
+CODE64(code_forever_3, "jmp 1f; 1: call 2f; jmp 1b; 2: ret")
+CODE64(code_forever_4, "lea 1f(%rip), %rax; jmp 1f; 1: jmp *%rax")
+CODE64(code_forever_5, "jmp 1f; 1: mov $9, %ecx; 2: loop 2b; jmp 1b")
+CODE64(code_forever_6, "jmp 1f; 1: cmp %eax, %eax; je 1b; hlt")
+
+static void test_interrupts_end_every_loop(void)
+{
+	static const u8 *const codes[][2] = {
+		{ code_forever_1, code_forever_1_end }, { code_forever_2, code_forever_2_end },
+		{ code_forever_3, code_forever_3_end }, { code_forever_4, code_forever_4_end },
+		{ code_forever_5, code_forever_5_end }, { code_forever_6, code_forever_6_end },
+	};
+	struct guest *g = &machines[0];
+
+	for (unsigned n = 0; n < ARRAY_LEN(codes); n++) {
+		pthread_t thread;
+
+		memcpy(g->memory + GUEST_CODE, codes[n][0], (size_t)(codes[n][1] - codes[n][0]));
+		g->vmcb->save.rip = GUEST_CODE;
+		g->vmcb->save.rsp = DATA + 0x1000;
+		pthread_create(&thread, NULL, interrupt_later, g->cpu);
+		EXPECT_EQ(guest_run(g), VMEXIT_INTR);
+		pthread_join(thread, NULL);
+		soft_interrupt_ack(g->cpu);
+	}
+}
+
+/* More code than there is room for. */
+static void test_a_full_code_memory_begins_anew(void)
+{
+	struct soft_cpu *c = (struct soft_cpu *)machines[0].cpu;
+	u64 resets = c->counters.code_resets;
+
+	memcpy(machines[0].memory + GUEST_CODE, code_answer, (size_t)(code_answer_end - code_answer));
+	for (unsigned n = 0; n < 200000 && c->counters.code_resets == resets; n++) {
+		struct guest *g = &machines[0];
+
+		g->memory[GUEST_CODE + 3] = (u8)n;
+		g->memory[GUEST_CODE + 4] = (u8)(n >> 8);
+		g->vmcb->save.rip = GUEST_CODE;
+		guest_run(g);
+	}
+	EXPECT(c->counters.code_resets > resets);
+	test_code_that_others_change();
+}
+
 int main(int argc, char **argv)
 {
 	u32 out[4];
@@ -492,5 +640,12 @@ int main(int argc, char **argv)
 	machine_make(&machines[0], true);
 	machine_make(&machines[1], false);
 	TEST(test_random_programs);
+	TEST(test_code_that_changes_itself);
+	TEST(test_code_that_changes_by_an_alias);
+	TEST(test_code_that_others_change);
+	TEST(test_instructions_across_pages);
+	TEST(test_interrupts_between_any_blocks);
+	TEST(test_interrupts_end_every_loop);
+	TEST(test_a_full_code_memory_begins_anew);
 	return test_status();
 }
