@@ -180,28 +180,26 @@ void vector_call(struct soft_vector *v, vector_stub stub, u64 *gpr, void *memory
 {
 	const struct vector_host *h = vector_host();
 	struct { u32 mxcsr; u16 control; } own;
-	register u64 r8 __asm__("r8") = (u64)flags;
 	u32 rfbm = (u32)h->components;
 
 	if (!h->xsave) {
-		__asm__ volatile("stmxcsr %[mxcsr]\n\tfnstcw %[control]\n\t"
+		__asm__ volatile("mov %[flags], %%r8\n\tstmxcsr %[mxcsr]\n\tfnstcw %[control]\n\t"
 				 "fxrstor64 (%[state])\n\tcall *%[stub]\n\tfxsave64 (%[state])\n\t"
 				 "fninit\n\tfldcw %[control]\n\tldmxcsr %[mxcsr]"
 				 : [mxcsr] "=m"(own.mxcsr), [control] "=m"(own.control), "+D"(gpr),
-				   "+S"(memory), "+r"(r8)
-				 : [state] "b"(&v->state), [stub] "r"(stub)
-				 : "rax", "rcx", "rdx", "r9", "r10", "r11", "memory", "cc");
+				   "+S"(memory)
+				 : [state] "b"(&v->state), [stub] "r"(stub), [flags] "r"(flags)
+				 : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "memory", "cc");
 		return;
 	}
-	__asm__ volatile("stmxcsr %[mxcsr]\n\tfnstcw %[control]\n\t"
+	__asm__ volatile("mov %[flags], %%r8\n\tstmxcsr %[mxcsr]\n\tfnstcw %[control]\n\t"
 			 "mov %[rfbm], %%eax\n\txor %%edx, %%edx\n\txrstor64 (%[state])\n\t"
 			 "call *%[stub]\n\t"
 			 "mov %[rfbm], %%eax\n\txor %%edx, %%edx\n\txsave64 (%[state])\n\t"
 			 "fninit\n\tfldcw %[control]\n\tldmxcsr %[mxcsr]"
-			 : [mxcsr] "=m"(own.mxcsr), [control] "=m"(own.control), "+D"(gpr), "+S"(memory),
-			   "+r"(r8)
-			 : [state] "b"(&v->state), [stub] "r"((u64)stub), [rfbm] "m"(rfbm)
-			 : "rax", "rcx", "rdx", "r9", "r10", "r11", "memory", "cc");
+			 : [mxcsr] "=m"(own.mxcsr), [control] "=m"(own.control), "+D"(gpr), "+S"(memory)
+			 : [state] "b"(&v->state), [stub] "r"((u64)stub), [flags] "r"(flags), [rfbm] "m"(rfbm)
+			 : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "memory", "cc");
 	if (h->components & XSTATE_AVX)
 		__asm__ volatile("vzeroupper" : : : "memory");
 }
