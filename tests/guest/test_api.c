@@ -562,7 +562,7 @@ static void supported_cpuid_is_sound(void)
  * LeakSanitizer's own scan faults after the noise here (it reads outside what is mapped), so
  * this program does without; nothing_is_left_behind counts what matters.
  */
-const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
 	return "detect_leaks=0";
