@@ -14,6 +14,8 @@
  *   2. owed <= OWED_MAX, and 0 without reinjection.
  *   3. interrupts are never raised more often than every PERIOD_MIN ticks by the timer,
  *      and a late callback works off what it missed in one step.
+ *   4. pulsing: one thread moves the line.  A tick that another thread then wants
+ *      delivered is left to it (wanted): two pulses at once would be a single edge.
  *
  * Locking: lock, a spin; dropped before the line is moved.
  * Reference: Intel 8254 data sheet; PIIX data sheet, "NMI Status and Control Register".
@@ -51,6 +53,8 @@ struct pit {
 	bool reinject;
 	bool acked;			/* the guest has ended the last one */
 	u32 owed;
+	bool wanted;			/* a tick is to be delivered */
+	bool pulsing;			/* a thread is delivering */
 };
 
 static struct host_lock_class pit_class = { .name = "pit" };
@@ -67,24 +71,35 @@ static u64 tick_to_ns(u64 tick)
 
 /* --- IRQ 0 -------------------------------------------------------------------------- */
 
-static void pulse(struct pit *p)
+/* Deliver what is wanted, if no other thread is at it. */
+static void deliver(struct pit *p)
 {
-	irq_line(p->vm, SOURCE_PIT, 0, true);
-	irq_line(p->vm, SOURCE_PIT, 0, false);
-	lapic_pit_tick(p->vm);
+	u64 flags = host_spin_lock(&p->lock);
+
+	while (p->wanted && !p->pulsing) {
+		p->wanted = false;
+		p->pulsing = true;
+		host_spin_unlock(&p->lock, flags);
+		irq_line(p->vm, SOURCE_PIT, 0, true);
+		irq_line(p->vm, SOURCE_PIT, 0, false);
+		lapic_pit_tick(p->vm);
+		flags = host_spin_lock(&p->lock);
+		p->pulsing = false;
+	}
+	host_spin_unlock(&p->lock, flags);
 }
 
-/* Lock held: n ticks happened.  May one be delivered now? */
-static bool tick(struct pit *p, u64 n)
+/* Lock held: n ticks happened. */
+static void tick(struct pit *p, u64 n)
 {
-	bool now = p->acked || !p->reinject;
-
-	if (!p->reinject)
-		return true;
+	if (!p->reinject) {
+		p->wanted = true;
+		return;
+	}
 	p->owed = (u32)MIN_OF(p->owed + n, OWED_MAX);
-	if (now)
-		p->acked = false;
-	return now;
+	if (p->acked)
+		p->wanted = true;
+	p->acked = false;
 }
 
 static void forget_owed(struct pit *p)
@@ -113,39 +128,35 @@ static void timer_fired(struct host_timer *timer)
 {
 	struct pit *p = CONTAINER_OF(timer, struct pit, timer);
 	u64 flags = host_spin_lock(&p->lock), now = tick_now(), n = 1;
-	bool deliver = false;
 
 	if (p->armed && now < p->target) {	/* a later count has replaced the one it was set for */
 		host_timer_start(&p->timer, tick_to_ns(p->target));
 	} else if (p->armed && !is_periodic(&p->counter[0])) {
 		p->armed = false;
-		deliver = tick(p, 1);
+		tick(p, 1);
 	} else if (p->armed) {
 		u64 period = MAX_OF(p->counter[0].reload, PERIOD_MIN);
 
 		n += (now - p->target) / period;
 		p->target += n * period;
 		host_timer_start(&p->timer, tick_to_ns(p->target));
-		deliver = tick(p, n);
+		tick(p, n);
 	}
 	host_spin_unlock(&p->lock, flags);
-	if (deliver)
-		pulse(p);
+	deliver(p);
 }
 
 void pit_acked(struct pit *p)
 {
 	u64 flags = host_spin_lock(&p->lock);
-	bool deliver = false;
 
 	p->acked = true;
 	if (p->owed && --p->owed) {
 		p->acked = false;
-		deliver = true;
+		p->wanted = true;
 	}
 	host_spin_unlock(&p->lock, flags);
-	if (deliver)
-		pulse(p);
+	deliver(p);
 }
 
 void pit_unmasked(struct pit *p)

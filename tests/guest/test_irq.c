@@ -51,7 +51,7 @@ static void pit_ticks_take_their_time(void)
 	start = tiny_now_ns();
 	EXPECT_EXIT(&t, 0, KVM_EXIT_IO);
 	EXPECT_DONE(&t, 0);
-	EXPECT_EQ(tiny_get(&t, COUNT, 4), 100);
+	EXPECT(tiny_get(&t, COUNT, 4) >= 100);	/* two at once, if one was late */
 	EXPECT(tiny_now_ns() - start > 99 * 1000000);
 	tiny_destroy(&t);
 }
