@@ -37,7 +37,7 @@ static void on_alarm(struct host_timer *t)
 static void in_order_and_not_early(void)
 {
 	struct alarm *a = calloc(TIMERS, sizeof(*a));
-	u64 base = host_now() + 30000000;
+	u64 base = host_now() + 300000000;	/* all are set before the first is due */
 	u32 seed = 7;
 
 	for (int n = 0; n < TIMERS; n++) {
@@ -67,10 +67,17 @@ static void again(struct host_timer *t)
 	struct alarm *a = CONTAINER_OF(t, struct alarm, timer);
 
 	a->plain++;		/* TSan: seen after stop without a race */
+	atomic_fetch_add(&a->runs, 1);
 	if (atomic_load_relaxed(&a->slow))
 		usleep(1000);
 	if (atomic_load_relaxed(&a->again))
 		host_timer_start(t, host_now() + 1000);
+}
+
+static void wait_for_runs(struct alarm *a, u32 runs)
+{
+	while (atomic_load_acquire(&a->runs) < runs)
+		usleep(100);
 }
 
 static void periodic_until_stopped(void)
@@ -82,10 +89,9 @@ static void periodic_until_stopped(void)
 	host_timer_stop(&a->timer);		/* never started */
 	a->again = 1;
 	host_timer_start(&a->timer, 0);	/* long past: at once */
-	usleep(300000);			/* long for a busy machine, too */
+	wait_for_runs(a, 4);
 	host_timer_stop(&a->timer);
 	runs = a->plain;
-	EXPECT(runs > 3);
 	usleep(3000);
 	EXPECT_EQ(a->plain, runs);
 	a->slow = 1;
@@ -123,9 +129,14 @@ static void many_threads(void)
 		pthread_create(&thread[n], NULL, start_and_stop, (void *)(n + 1));
 	for (int n = 0; n < 4; n++)
 		pthread_join(thread[n], NULL);
-	for (int n = 0; n < 8; n++)
+	for (int n = 0; n < 8; n++) {
+		u32 runs = atomic_load_acquire(&shared[n].runs);
+
+		host_timer_start(&shared[n].timer, host_now());		/* works still */
+		wait_for_runs(&shared[n], runs + 1);
 		host_timer_stop(&shared[n].timer);
-	EXPECT(shared[0].plain > 0);
+		EXPECT_EQ(shared[n].plain, shared[n].runs);
+	}
 }
 
 static void clocks(void)
