@@ -94,7 +94,7 @@ struct address {		/* a guest's memory operand */
 	u64 fixed;		/* displacement; the address if there are no registers */
 };
 
-enum cold_kind { COLD_FILL, COLD_RESTART, COLD_LINK, COLD_RESOLVE, COLD_VECTOR };
+enum cold_kind { COLD_FILL, COLD_RESTART, COLD_LINK, COLD_RESOLVE, COLD_VECTOR, COLD_GROUP };
 
 struct cold {			/* code out of line */
 	enum cold_kind kind;
@@ -103,6 +103,20 @@ struct cold {			/* code out of line */
 	struct address address;
 	u64 info;
 	u32 number;
+	struct group *group;
+};
+
+/*
+ * Accesses that share a check: of instructions first to last, all off one register that
+ * changes by constants only.  T1 keeps the entry's addend.
+ */
+struct group {
+	u8  base;
+	bool write;
+	s32 low, high;			/* bytes, from the base's value at the check */
+	unsigned first, last;
+	bool native_before, saved_before, native_after, saved_after;	/* flags */
+	const u8 *resume;		/* behind the last instruction */
 };
 
 struct translation {
@@ -122,7 +136,12 @@ struct translation {
 	u8 live[CODE_BLOCK_MAX + 1];	/* flags that are live before instruction n */
 	struct x86_insn insn[CODE_BLOCK_MAX];
 	bool native[CODE_BLOCK_MAX];
-	struct cold cold[CODE_BLOCK_MAX * 3 + 8];
+	s32 moved[CODE_BLOCK_MAX];	/* in a group: by how much the base has changed */
+	struct group *open;		/* the group that we are in */
+	bool apart;			/* no groups: this is one's other version */
+	unsigned groups;
+	struct group group[CODE_BLOCK_MAX];
+	struct cold cold[CODE_BLOCK_MAX * 6 + 8];
 };
 
 /* What an instruction does with flags. */
@@ -221,10 +240,14 @@ static inline u64 info_make(u64 rip, unsigned after)
 struct address address_of(const struct translation *b, const struct x86_insn *i);
 /* Host memory for so many bytes at a: the guest's, checked.  May use both scratch registers. */
 struct host_mem memory_open(struct translation *b, const struct address *a, unsigned bytes, bool write, bool align);
+/* The check alone; its cold code fills the entry. */
+u8 *memory_check(struct translation *b, const struct address *a, unsigned bytes, bool write, bool align);
+bool address_is_simple(const struct address *a);
 struct host_mem memory_collapse(struct translation *b, struct host_mem m);	/* frees T1 */
 void emit_address(struct translation *b, const struct address *a, unsigned to);	/* changes flags */
 struct cold *cold_add(struct translation *b, enum cold_kind kind, u8 *from);
 void emit_colds(struct translation *b);
+void emit_thunk(struct translation *b, u32 at);
 void flags_save(struct translation *b);
 void flags_lose(struct translation *b);		/* before flags are clobbered */
 void flags_need(struct translation *b, unsigned temporary);	/* native, now */
@@ -233,6 +256,28 @@ void flags_need(struct translation *b, unsigned temporary);	/* native, now */
 bool insn_is_native(const struct translation *b, const struct x86_insn *i);
 void insn_translate(struct translation *b, const struct x86_insn *i);
 struct flag_use insn_flags(const struct x86_insn *i, bool native);
+
+struct plan {
+	u8 kind;			/* enum plan_kind */
+	u8 how, map, opcode;
+	u8 ext;				/* /n, or 0xff: G is a register */
+	u8 imm_bytes;
+	u8 e, g;			/* PLAN_READ, PLAN_WRITE */
+	bool e_byte, g_byte;		/* byte registers */
+	bool align;
+};
+enum plan_kind { PLAN_NONE, PLAN_MODRM, PLAN_VEX, PLAN_PLAIN, PLAN_SPECIAL, PLAN_NOTHING };
+#define PLAN_READ	1u
+#define PLAN_WRITE	2u
+struct plan insn_plan(const struct translation *b, const struct x86_insn *i);
+
+/* translate_group.c */
+void group_begin(struct translation *b);	/* if a group begins with the instruction at hand */
+void group_end(struct translation *b);		/* ... if it has ended */
+void group_emit_cold(struct translation *b, struct cold *cold);
+
+/* translate_block.c */
+void emit_instruction(struct translation *b);
 
 /* translate_vector.c */
 bool vector_is_native(const struct translation *b, const struct x86_insn *i);

@@ -263,9 +263,11 @@ static void branch_operand(struct translation *b, const struct x86_insn *i)
 static void push_return(struct translation *b, u64 back)
 {
 	const struct address below = { .base = X86_RSP, .index = X86_REG_NONE, .fixed = (u64)-8ll };
-	struct host_mem m = memory_open(b, &below, 8, true, false);
 	struct emitter *e = &b->e;
+	struct host_mem m;
 
+	flags_lose(b);
+	m = memory_open(b, &below, 8, true, false);
 	if (fits_s32((s64)back)) {
 		emit_rm(e, E_W, E_ONE, 0xc7, 0, m);
 		put32(e, (u32)back);
@@ -282,6 +284,7 @@ static void translate_ret(struct translation *b, const struct x86_insn *i)
 	struct emitter *e = &b->e;
 	struct host_mem to;
 
+	flags_lose(b);
 	emit_load(e, T0, memory_open(b, &top, 8, false, false));
 	to = look_up(b);
 	emit_lea(e, host_of[X86_RSP], mem_at(host_of[X86_RSP], 8 + (i->form == X86_I ? (s32)(u16)i->imm : 0)));
@@ -374,22 +377,29 @@ static void emit_head(struct translation *b, struct code_block *block)
 	emit_alu_mem_imm(e, E_W, E_ADD, context_at(b->c, &b->c->counters.instructions), (s32)b->count);
 }
 
+void emit_instruction(struct translation *b)
+{
+	const struct x86_insn *i = &b->insn[b->at];
+
+	if (!b->native[b->at])
+		translate_call(b, i);
+	else if (i->flags & X86_F_VECTOR)
+		vector_translate(b, i);
+	else if (i->flags & X86_F_BRANCH)
+		translate_branch(b, i);
+	else
+		insn_translate(b, i);
+}
+
 static void emit_block(struct translation *b)
 {
 	const struct x86_insn *last = &b->insn[b->count - 1];
 
 	b->flags_saved = true;
 	for (b->at = 0; b->at < b->count; b->at++) {
-		const struct x86_insn *i = &b->insn[b->at];
-
-		if (!b->native[b->at])
-			translate_call(b, i);
-		else if (i->flags & X86_F_VECTOR)
-			vector_translate(b, i);
-		else if (i->flags & X86_F_BRANCH)
-			translate_branch(b, i);
-		else
-			insn_translate(b, i);
+		group_begin(b);
+		emit_instruction(b);
+		group_end(b);
 	}
 	if (!(last->flags & X86_F_BRANCH)) {	/* translate_execute() does not come back from a branch */
 		b->at = b->count;
@@ -414,7 +424,9 @@ struct code_block *translate_block(struct soft_cpu *c, unsigned mode, u64 rip, u
 	b->mode = mode;
 	b->flags_native = false;
 	b->vector_level = 0;
-	b->colds = 0;
+	b->colds = b->groups = 0;
+	b->open = NULL;
+	b->apart = false;
 	if (!is_canonical_48(rip) || !gather(b))
 		return NULL;
 	code_cover(c, view, rip, (unsigned)MIN_OF(b->rips[b->count] - rip, PAGE_BYTES - (rip & (PAGE_BYTES - 1))));

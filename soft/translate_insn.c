@@ -8,21 +8,9 @@
  */
 #include "soft/translate.h"
 
-#define R 1u
-#define W 2u
-#define RW 3u
-
-enum plan_kind { PLAN_NONE, PLAN_MODRM, PLAN_VEX, PLAN_PLAIN, PLAN_SPECIAL, PLAN_NOTHING };
-
-struct plan {
-	u8 kind;		/* enum plan_kind */
-	u8 how, map, opcode;
-	u8 ext;			/* /n, or 0xff: G is a register */
-	u8 imm_bytes;
-	u8 e, g;		/* R, W */
-	bool e_byte, g_byte;	/* byte registers */
-	bool align;
-};
+#define R PLAN_READ
+#define W PLAN_WRITE
+#define RW (PLAN_READ | PLAN_WRITE)
 
 /* --- flags -------------------------------------------------------------------------------------- */
 
@@ -186,7 +174,7 @@ static bool is_kernel(const struct translation *b)
 	return b->c->x.cpl == 0;
 }
 
-static struct plan plan_of(const struct translation *b, const struct x86_insn *i)
+struct plan insn_plan(const struct translation *b, const struct x86_insn *i)
 {
 	unsigned wide = i->op_bytes > 1;
 	struct plan p = {
@@ -433,7 +421,7 @@ static bool high_bytes_fit(const struct x86_insn *i, const struct plan *p)
 
 bool insn_is_native(const struct translation *b, const struct x86_insn *i)
 {
-	struct plan p = plan_of(b, i);
+	struct plan p = insn_plan(b, i);
 
 	if (p.kind == PLAN_NONE)
 		return false;
@@ -820,7 +808,7 @@ static void translate_plain(struct translation *b, const struct x86_insn *i, con
 
 void insn_translate(struct translation *b, const struct x86_insn *i)
 {
-	struct plan p = plan_of(b, i);
+	struct plan p = insn_plan(b, i);
 
 	switch (p.kind) {
 	case PLAN_MODRM:

@@ -93,7 +93,7 @@ static bool is_constant(const struct address *a)
 }
 
 /* [a host register + displacement] */
-static bool is_simple(const struct address *a)
+bool address_is_simple(const struct address *a)
 {
 	return a->base != X86_REG_NONE && a->index == X86_REG_NONE && !has_segment(a) && !a->narrow &&
 	       host_of[a->base] != DISPLACED && (s64)a->fixed < 0x7fffff00;
@@ -195,18 +195,14 @@ static struct host_mem open_constant(struct translation *b, const struct address
 	return mem_at(T0, (s32)(a->fixed & (PAGE_BYTES - 1)));
 }
 
-struct host_mem memory_open(struct translation *b, const struct address *a, unsigned bytes, bool write, bool align)
+/* Ends with the branch out of line, whose displacement it returns; then T1 gets the addend. */
+u8 *memory_check(struct translation *b, const struct address *a, unsigned bytes, bool write, bool align)
 {
+	struct host_mem entry = { .base = H_RBP, .index = T1, .disp = table_of(b, write) };
 	struct emitter *e = &b->e;
-	s32 table = table_of(b, write);
-	struct host_mem entry = { .base = H_RBP, .index = T1, .disp = table };
-	u8 *retry;
+	u8 *from;
 
-	flags_lose(b);
-	if (is_constant(a) && (!align || !(a->fixed & (bytes - 1))))
-		return open_constant(b, a, bytes, write);
-	retry = e->at;
-	if (is_simple(a)) {
+	if (address_is_simple(a)) {
 		struct host_mem m = mem_at(host_of[a->base], (s32)a->fixed);
 
 		if (m.disp)
@@ -229,10 +225,39 @@ struct host_mem memory_open(struct translation *b, const struct address *a, unsi
 	emit_alu_imm(e, 0, E_AND, T1, (X86_TLB_ENTRIES - 1) << 4);
 	emit_alu_imm(e, E_W, E_AND, T0, align ? (s32)(-4096 | (s32)(bytes - 1)) : -4096);
 	emit_rm(e, E_W, E_ONE, 0x3b, T0, entry);
-	fill_cold(b, a, emit_jcc(e, E_CC_NE), retry, bytes, write, align);
+	from = emit_jcc(e, E_CC_NE);
 	entry.disp += 8;
 	emit_load(e, T1, entry);
-	if (is_simple(a))
+	return from;
+}
+
+/* Has the group's check been for this access too? */
+static bool is_shared(const struct translation *b, const struct address *a, unsigned bytes, bool write)
+{
+	const struct group *g = b->open;
+	s32 at;
+
+	if (!g || !address_is_simple(a) || a->base != g->base || (write && !g->write))
+		return false;
+	at = b->moved[b->at] + (s32)a->fixed;
+	return at >= g->low && at + (s32)bytes <= g->high;
+}
+
+struct host_mem memory_open(struct translation *b, const struct address *a, unsigned bytes, bool write, bool align)
+{
+	struct emitter *e = &b->e;
+	u8 *retry, *from;
+
+	if (!align && is_shared(b, a, bytes, write))
+		return (struct host_mem){ .base = host_of[a->base], .index = T1, .disp = (s32)a->fixed };
+	b->open = NULL;
+	flags_lose(b);
+	if (is_constant(a) && (!align || !(a->fixed & (bytes - 1))))
+		return open_constant(b, a, bytes, write);
+	retry = e->at;
+	from = memory_check(b, a, bytes, write, align);
+	fill_cold(b, a, from, retry, bytes, write, align);
+	if (address_is_simple(a))
 		return (struct host_mem){ .base = host_of[a->base], .index = T1, .disp = (s32)a->fixed };
 	emit_address(b, a, T0);
 	return (struct host_mem){ .base = T0, .index = T1 };
@@ -256,7 +281,7 @@ struct cold *cold_add(struct translation *b, enum cold_kind kind, u8 *from)
 	return cold;
 }
 
-static void call_thunk(struct translation *b, u32 at)
+void emit_thunk(struct translation *b, u32 at)
 {
 	emit_target(emit_call(&b->e), b->t->code.write + at);
 }
@@ -272,27 +297,30 @@ void emit_colds(struct translation *b)
 		switch (cold->kind) {
 		case COLD_FILL:
 			emit_address(b, &cold->address, T0);
-			call_thunk(b, b->t->at_fill_read);
+			emit_thunk(b, b->t->at_fill_read);
 			emit_target(emit_jmp(e), cold->retry);
 			put64(e, cold->info);
 			break;
 		case COLD_VECTOR:
-			call_thunk(b, b->t->at_vector);
+			emit_thunk(b, b->t->at_vector);
 			emit_target(emit_jmp(e), cold->retry);
 			put64(e, cold->info);
 			break;
+		case COLD_GROUP:
+			group_emit_cold(b, cold);
+			break;
 		case COLD_RESTART:
-			call_thunk(b, b->t->at_restart);
+			emit_thunk(b, b->t->at_restart);
 			put64(e, cold->info);
 			break;
 		case COLD_LINK:
-			call_thunk(b, b->t->at_link);
+			emit_thunk(b, b->t->at_link);
 			put64(e, cold->info);
 			put32(e, cold->number);
 			put32(e, b->view);
 			break;
 		case COLD_RESOLVE:
-			call_thunk(b, b->t->at_resolve);
+			emit_thunk(b, b->t->at_resolve);
 			put64(e, cold->info);
 			put32(e, cold->number);
 			break;
