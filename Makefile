@@ -1,6 +1,6 @@
 # anykvm - see README.md for the two commands that matter; this file is meant to be read.
 #
-#   make          build build/anykvm and build/libanykvm.so
+#   make          build build/anykvm, build/libanykvm.so and build/libanykvm-preload.so
 #   make run      install what is missing, build, boot Debian's kernel to a shell
 #   make test     install what is missing, build, run the tests (about ten minutes)
 #   make check    the slow and sanitized tests too
@@ -40,7 +40,7 @@ endif
 
 CORE_FOLDERS := base x86 core svm soft insn/soft api
 LIB_FOLDERS  := $(CORE_FOLDERS) host/posix api/lib
-FOLDERS      := $(LIB_FOLDERS) host/sim vmm
+FOLDERS      := $(LIB_FOLDERS) api/preload host/sim vmm
 
 flags_of = $(CFLAGS_ALL) $(if $(filter $(CORE_FOLDERS),$(1)),$(CORE_FLAGS)) \
 	   $(if $(filter insn/soft,$(1)),-Iinsn/soft) \
@@ -48,7 +48,7 @@ flags_of = $(CFLAGS_ALL) $(if $(filter $(CORE_FOLDERS),$(1)),$(CORE_FLAGS)) \
 
 # -- what is built -------------------------------------------------------------------
 .DEFAULT_GOAL := all
-all: $(BUILD)/anykvm $(BUILD)/libanykvm.so
+all: $(BUILD)/anykvm $(BUILD)/libanykvm.so $(BUILD)/libanykvm-preload.so
 
 objects_of = $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard $(1)/*.c $(1)/*.S $(if $(filter vmm,$(1)),vmm/*/*.c))))
 archive_of = $(BUILD)/$(subst /,-,$(1)).a
@@ -71,6 +71,11 @@ $(foreach f,$(FOLDERS),$(eval $(call FOLDER_RULES,$(f))))
 $(BUILD)/libanykvm.so: $(foreach f,$(LIB_FOLDERS),$(call objects_of,$(f)))
 	@echo "  LD      $@"
 	@$(CC) -shared -Wl,-soname,libanykvm.so -pthread $(LDSAN) -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--no-undefined -o $@ $^
+
+$(BUILD)/libanykvm-preload.so: $(call objects_of,api/preload) $(BUILD)/libanykvm.so
+	@echo "  LD      $@"
+	@$(CC) -shared -Wl,-soname,libanykvm-preload.so -pthread $(LDSAN) -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--no-undefined \
+		-Wl,-rpath,'$$ORIGIN' -o $@ $^
 
 $(BUILD)/anykvm: $(call archive_of,vmm) $(BUILD)/libanykvm.so
 	@echo "  LD      $@"

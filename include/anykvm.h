@@ -38,6 +38,24 @@ AKVM_API void *akvm_mmap(int handle, size_t bytes, long offset);
 /* Like close(2).  A VM lives until its last handle, vCPUs' included, is closed. */
 AKVM_API int akvm_close(int handle);
 
+/* Is this descriptor a handle of ours?  Takes no lock: async-signal-safe. */
+AKVM_API int akvm_is_handle(int fd);
+
+/* Like fcntl(handle, F_DUPFD, least), with flags O_CLOEXEC like F_DUPFD_CLOEXEC. */
+AKVM_API int akvm_dup(int handle, int least, int flags);
+
+/* Like dup3(2), where from, to, both or neither are handles. */
+AKVM_API int akvm_dup3(int from, int to, int flags);
+
+/*
+ * The program is about to change, and has changed, what is mapped at these addresses:
+ * munmap(2), mremap(2), mprotect(2) or mmap(2) with MAP_FIXED of memory that may be behind a
+ * memory slot while vCPUs run.  In between they stay away from it; afterwards they find what
+ * is there, and KVM_RUN returns -EFAULT if that is nothing.  Not for signal handlers.
+ */
+AKVM_API void akvm_remap_begin(const void *address, size_t bytes);
+AKVM_API void akvm_remap_end(const void *address, size_t bytes);
+
 /*
  * Make the KVM_RUN in progress on the calling thread, if there is one, return -EINTR
  * soon.  Async-signal-safe: meant to be called from a signal handler.

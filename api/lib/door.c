@@ -6,18 +6,27 @@
  * memfd for a vCPU, whose pages are its kvm_run.  The table says what each stands for.
  * A VM lives while a handle on it or on one of its vCPUs does, or a call is in progress.
  *
+ * Duplicates of a descriptor are entries of the table for the same struct handle.  After a fork
+ * the child's VM and vCPU handles answer -EIO, as the kernel's do to another address space.
+ *
+ * Invariants:
+ *   1. A descriptor's bit in is_handle is set exactly while it is in the table; it is cleared
+ *      before the descriptor is closed.
+ *
  * Locking: table_lock guards the table, reference counts and list of run pages; it is held
- * for look-ups only, never across a call into core.
+ * for look-ups only, never across a call into core.  is_handle is atomic.
  */
 #include "anykvm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "api/ioctl.h"
@@ -45,12 +54,50 @@ struct vm_ref {
 struct handle {
 	struct vm_ref *vm;	/* NULL: the system */
 	struct vcpu *v;		/* NULL: the VM */
-	unsigned refs;		/* the table's, and calls in progress */
+	unsigned refs;		/* the table's entries, and calls in progress */
+	u32 process;		/* which one made it: the value of processes then */
 };
 
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct handle **table;	/* by file descriptor */
 static int table_size;
+static u32 processes;			/* counts forks, in each child */
+
+#define FDS_MAX (1 << 20)		/* the kernel's default limit (fs.nr_open) */
+static u64 is_handle[FDS_MAX / 64];	/* bits; touched as used */
+
+/* fd is in the table from now on, as h or, with NULL, not any more; what it was. */
+static struct handle *table_set(int fd, struct handle *h)
+{
+	struct handle *before = table[fd];
+
+	table[fd] = h;
+	if (h)
+		atomic_fetch_or(&is_handle[fd / 64], 1ull << fd % 64);
+	else
+		atomic_fetch_and(&is_handle[fd / 64], ~(1ull << fd % 64));
+	return before;
+}
+
+/* Make room for fd. */
+static int table_reserve(int fd)
+{
+	int size = fd + 64;
+	struct handle **larger;
+
+	if (fd < table_size)
+		return 0;
+	if (fd >= FDS_MAX)
+		return -EMFILE;
+	larger = realloc(table, (size_t)size * sizeof(*table));
+	if (!larger)
+		return -ENOMEM;
+	for (int n = table_size; n < size; n++)
+		larger[n] = NULL;
+	table = larger;
+	table_size = size;
+	return 0;
+}
 
 static struct handle *handle_get(int fd)
 {
@@ -86,7 +133,8 @@ static void handle_put(struct handle *h)
 
 	pthread_mutex_lock(&table_lock);
 	if (--h->refs == 0) {
-		if (h->vm && --h->vm->refs == 0)
+		/* A parent's VM is not taken apart: its locks are as other threads left them. */
+		if (h->vm && h->process == processes && --h->vm->refs == 0)
 			last = h->vm;
 	} else {
 		h = NULL;
@@ -97,41 +145,35 @@ static void handle_put(struct handle *h)
 	free(h);
 }
 
-/* Let fd stand for what h says.  Takes over both; on failure closes and frees them. */
+/* Let fd stand for vm and v.  Takes over fd; on failure closes it. */
 static int handle_install(int fd, struct vm_ref *vm, struct vcpu *v)
 {
-	struct handle *h = calloc(1, sizeof(*h));
+	struct handle *h, *stale = NULL;
+	int r;
 
-	if (fd < 0 || !h) {
-		int error = fd < 0 ? errno : ENOMEM;
-
-		if (fd >= 0)
-			close(fd);
-		free(h);
-		return -error;
+	if (fd < 0)
+		return -errno;
+	h = malloc(sizeof(*h));
+	if (!h) {
+		close(fd);
+		return -ENOMEM;
 	}
-	*h = (struct handle){ .vm = vm, .v = v, .refs = 1 };
 	pthread_mutex_lock(&table_lock);
-	if (fd >= table_size) {
-		int size = fd + 64;
-		struct handle **larger = realloc(table, (size_t)size * sizeof(*table));
-
-		if (!larger) {
-			pthread_mutex_unlock(&table_lock);
-			close(fd);
-			free(h);
-			return -ENOMEM;
-		}
-		for (int n = table_size; n < size; n++)
-			larger[n] = NULL;
-		table = larger;
-		table_size = size;
+	r = table_reserve(fd);
+	if (!r) {
+		*h = (struct handle){ .vm = vm, .v = v, .refs = 1, .process = processes };
+		if (vm)
+			vm->refs++;
+		stale = table_set(fd, h);	/* closed, and we were not told */
 	}
-	if (vm)
-		vm->refs++;
-	table[fd] = h;
 	pthread_mutex_unlock(&table_lock);
-	return fd;
+	if (stale)
+		handle_put(stale);
+	if (!r)
+		return fd;
+	free(h);
+	close(fd);
+	return r;
 }
 
 /* --- what the dispatcher asks ---------------------------------------------------- */
@@ -235,6 +277,22 @@ static const struct door library_door = {
 
 /* --- what the client calls -------------------------------------------------------- */
 
+static void before_fork(void)
+{
+	pthread_mutex_lock(&table_lock);
+}
+
+static void after_fork_in_parent(void)
+{
+	pthread_mutex_unlock(&table_lock);
+}
+
+static void after_fork_in_child(void)
+{
+	processes++;
+	pthread_mutex_unlock(&table_lock);
+}
+
 static void library_init(void)
 {
 	static const struct host_posix_processor processor = { .kick = insn_soft_kick, .ack = insn_soft_ack };
@@ -247,6 +305,7 @@ static void library_init(void)
 	host_posix_set_processor(&processor);
 	core_set_backend(&svm_backend);
 	ioctl_set_door(&library_door);
+	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 int akvm_open(void)
@@ -264,8 +323,10 @@ int akvm_ioctl(int fd, unsigned long request, unsigned long arg)
 
 	if (!h)
 		return -EBADF;
-	if (request > ~0u) {
-		r = -EINVAL;
+	/* Of the number the kernel's ioctl takes 32 bits, and programs rely on it: QEMU's are signed. */
+	request = (u32)request;
+	if (h->vm && h->process != processes) {
+		r = -EIO;
 	} else {
 		/* Only a signal that arrives during KVM_RUN ends it. */
 		if (request == KVM_RUN)
@@ -291,12 +352,11 @@ void *akvm_mmap(int fd, size_t bytes, long offset)
 
 int akvm_close(int fd)
 {
-	struct handle *h;
+	struct handle *h = NULL;
 
 	pthread_mutex_lock(&table_lock);
-	h = fd >= 0 && fd < table_size ? table[fd] : NULL;
-	if (h) {
-		table[fd] = NULL;
+	if (akvm_is_handle(fd)) {
+		h = table_set(fd, NULL);
 		/* Under the lock, so that nobody is given the number before it is gone here. */
 		close(fd);
 	}
@@ -305,6 +365,84 @@ int akvm_close(int fd)
 		return -EBADF;
 	handle_put(h);
 	return 0;
+}
+
+int akvm_is_handle(int fd)
+{
+	return fd >= 0 && fd < FDS_MAX && atomic_load_relaxed(&is_handle[fd / 64]) >> fd % 64 & 1;
+}
+
+/* fd has just been made from a descriptor that stands for h, or for nothing.  Under the lock. */
+static int entry_copy(int fd, struct handle *h, struct handle **replaced)
+{
+	int r = h ? table_reserve(fd) : 0;
+
+	if (r)
+		return r;
+	if (h)
+		h->refs++;
+	if (h || fd < table_size)
+		*replaced = table_set(fd, h);
+	return 0;
+}
+
+int akvm_dup(int handle, int least, int flags)
+{
+	struct handle *stale = NULL;
+	int fd = -EBADF, r;
+
+	pthread_mutex_lock(&table_lock);
+	if (akvm_is_handle(handle)) {
+		/* Not by name: the preload shim's would call us again. */
+		fd = (int)syscall(SYS_fcntl, handle, flags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, least);
+		if (fd < 0) {
+			fd = -errno;
+		} else {
+			r = entry_copy(fd, table[handle], &stale);
+			if (r) {
+				close(fd);
+				fd = r;
+			}
+		}
+	}
+	pthread_mutex_unlock(&table_lock);
+	if (stale)
+		handle_put(stale);
+	return fd;
+}
+
+int akvm_dup3(int from, int to, int flags)
+{
+	struct handle *replaced = NULL;
+	int r;
+
+	pthread_mutex_lock(&table_lock);
+	r = akvm_is_handle(from) ? table_reserve(to) : 0;
+	if (!r && syscall(SYS_dup3, from, to, flags) < 0)
+		r = -errno;
+	if (!r)
+		r = entry_copy(to, akvm_is_handle(from) ? table[from] : NULL, &replaced);
+	pthread_mutex_unlock(&table_lock);
+	if (replaced)
+		handle_put(replaced);
+	return r ? r : to;
+}
+
+static u64 remap_end_of(const void *address, size_t bytes)
+{
+	u64 start = (u64)(uintptr_t)address;
+
+	return bytes > ~start ? ~0ull : start + bytes;
+}
+
+void akvm_remap_begin(const void *address, size_t bytes)
+{
+	host_posix_remap_begin((u64)(uintptr_t)address, remap_end_of(address, bytes));
+}
+
+void akvm_remap_end(const void *address, size_t bytes)
+{
+	host_posix_remap_end((u64)(uintptr_t)address, remap_end_of(address, bytes));
 }
 
 void akvm_interrupt(void)

@@ -30,6 +30,13 @@ void host_posix_interrupt(void);
 void host_posix_interrupt_clear(void);
 
 /*
+ * The program changes its mappings in a range: every attached space's invalidate_begin() and
+ * invalidate_end().  Each end pairs with the last begin.  [sleep]
+ */
+void host_posix_remap_begin(u64 start, u64 end);
+void host_posix_remap_end(u64 start, u64 end);
+
+/*
  * Check the contexts that host.h marks ([any], [atomic], [sleep]) and abort on a mistake,
  * as on host_bug().  Also set by ANYKVM_CHECK=1 in the environment.
  */

@@ -8,15 +8,21 @@
  * a page is there (they fault it in as an access would, and change nothing: the write
  * probe is an atomic OR of zero).
  *
- * Not modelled: notice of changed mappings, which a process does not get.  A page is
- * its address, so what the program maps there anew is what the guest sees; a program that
- * takes memory away from under a memory slot gets SIGSEGV in the thread that runs the guest.
+ * A process gets no notice of changed mappings; a program that changes those behind a
+ * memory slot while the guest runs says so (host_posix_remap_begin), or has it said by the
+ * preload shim.  If it does not: a page is its address, so what is mapped there anew is what
+ * the guest sees, and memory taken away is a SIGSEGV in the thread that runs the guest.
+ *
+ * Locking: spaces_lock guards the list of spaces and is held from remap_begin to remap_end, so
+ * that no space attached in between sees an end without its begin.  It is recursive, since
+ * what the operations call may change mappings itself.
  */
 #include "host/posix/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -177,7 +183,16 @@ void host_page_put(struct host_page *page, bool dirty)
 	(void)dirty;
 }
 
-struct space { const struct host_space_ops *ops; void *arg; };
+/* --- spaces and changed mappings --- */
+
+struct space {
+	const struct host_space_ops *ops;
+	void *arg;
+	struct space *next;
+};
+
+static struct space *spaces;
+static pthread_mutex_t spaces_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
 int host_space_attach(const struct host_space_ops *ops, void *arg, void **space)
 {
@@ -187,13 +202,38 @@ int host_space_attach(const struct host_space_ops *ops, void *arg, void **space)
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	*s = (struct space){ ops, arg };
+	pthread_mutex_lock(&spaces_lock);
+	*s = (struct space){ ops, arg, spaces };
+	spaces = s;
+	pthread_mutex_unlock(&spaces_lock);
 	*space = s;
 	return 0;
 }
 
 void host_space_detach(void *space)
 {
+	struct space **at;
+
 	MAY_SLEEP();
+	pthread_mutex_lock(&spaces_lock);
+	for (at = &spaces; *at != space; at = &(*at)->next)
+		;
+	*at = (*at)->next;
+	pthread_mutex_unlock(&spaces_lock);
 	free(space);
+}
+
+void host_posix_remap_begin(u64 start, u64 end)
+{
+	MAY_SLEEP();
+	pthread_mutex_lock(&spaces_lock);
+	for (struct space *s = spaces; s; s = s->next)
+		s->ops->invalidate_begin(s->arg, start, end);
+}
+
+void host_posix_remap_end(u64 start, u64 end)
+{
+	for (struct space *s = spaces; s; s = s->next)
+		s->ops->invalidate_end(s->arg, start, end);
+	pthread_mutex_unlock(&spaces_lock);
 }

@@ -98,6 +98,15 @@ def qemu_tcg(*options, append="", memory="512M", cpus=1):
                     "-append", "console=ttyS0 " + append, "-nic", "none"] + list(options))
 
 
+def qemu_kvm(*options, machine="pc", append="", memory="512M", cpus=1, kernel=True):
+    """Unmodified QEMU with -accel kvm, whose KVM is ours."""
+    argv = [ANYKVM, "exec", "--quiet", "--", "qemu-system-x86_64", "-accel", "kvm", "-M", machine, "-nographic",
+            "-no-reboot", "-m", memory, "-smp", str(cpus), "-nic", "none"]
+    if kernel:
+        argv += ["-kernel", KERNEL, "-initrd", INITRD, "-append", "console=ttyS0 quiet " + append]
+    return Machine(argv + list(options))
+
+
 def run_cases(cases, chosen):
     """Run named functions, print a line for each as tests/test.h does; True if none failed."""
     good = True

@@ -16,10 +16,13 @@ enum {
 	STATUS_TRIPLE_FAULT = 4,
 	STATUS_GUEST_ERROR = 5,
 	STATUS_USER = 6,
+	STATUS_CANNOT_EXEC = 126,	/* as a shell's */
+	STATUS_NOT_FOUND = 127,
 };
 
 /* Each takes the words after its own name and returns an exit status. */
 int cmd_run(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 int cmd_version(int argc, char **argv);

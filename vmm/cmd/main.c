@@ -16,8 +16,9 @@ static const struct command {
 	const char *help;
 } command[] = {
 	{"run", cmd_run, "boot a machine: anykvm run --kernel FILE ...; see anykvm run --help"},
+	{"exec", cmd_exec, "run a KVM program that finds a /dev/kvm here: anykvm exec -- PROGRAM ..."},
 	{"doctor", cmd_doctor, "say what this host offers and which processor would be used"},
-	{"help", cmd_help, "this list, or the options of a command: anykvm help run"},
+	{"help", cmd_help, "this list, or the options of a command: anykvm help run|exec"},
 	{"version", cmd_version, "the version of this program"},
 };
 
@@ -36,6 +37,8 @@ int cmd_help(int argc, char **argv)
 
 	if (argc && !strcmp(argv[0], "run"))
 		return cmd_run(1, &help);
+	if (argc && !strcmp(argv[0], "exec"))
+		return cmd_exec(1, &help);
 	commands_print(stdout);
 	return 0;
 }
