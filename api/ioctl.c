@@ -630,6 +630,16 @@ static int cpuid_get(struct call *c)
 	return cpuid_out(c, fill_vcpu);
 }
 
+static int get_nested_state(struct call *c)
+{
+	return nested_state_get(c->v, c->arg);
+}
+
+static int set_nested_state(struct call *c)
+{
+	return nested_state_set(c->v, c->arg);
+}
+
 static int interrupt(struct call *c)
 {
 	return vcpu_interrupt(c->v, ((struct kvm_interrupt *)c->data)->irq);

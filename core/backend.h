@@ -12,6 +12,7 @@
 #define CORE_BACKEND_H
 
 #include "base/types.h"
+#include "core/nested.h"
 #include "x86/exec.h"
 
 struct vm;
@@ -34,6 +35,7 @@ enum exit_kind {
 	EXIT_CR_READ, EXIT_CR_WRITE, EXIT_DR, EXIT_INVLPG, EXIT_INVD, EXIT_XSETBV, EXIT_RDPMC,
 	EXIT_HYPERCALL, EXIT_MONITOR, EXIT_MWAIT, EXIT_TASK_SWITCH, EXIT_IRET, EXIT_RSM,
 	EXIT_EMULATE,		/* run the instruction through the emulator */
+	EXIT_NESTED,		/* an instruction for hypervisors: nested_execute() */
 	EXIT_UD,		/* an instruction this guest does not have: inject #UD */
 	EXIT_SHUTDOWN,		/* triple fault */
 	EXIT_INIT,
@@ -116,6 +118,22 @@ struct backend {
 	void (*tsc_offset_set)(struct vcpu *v, u64 offset);
 	/* msr_filter_allows() answers anew; NULL if every access comes to core.  vm->lock held */
 	void (*msr_filter_update)(struct vm *vm);
+
+	/*
+	 * Guests that are hypervisors (core/nested.h).  [sleep], inside vm->srcu.
+	 * The exit is L1's, and has been taken to it?  Only while L2 runs.
+	 */
+	bool (*nested_exit)(struct vcpu *v, const struct exit *e);
+	int  (*nested_execute)(struct vcpu *v, const struct exit *e);	/* EXIT_NESTED: 0, -ENOMEM */
+	/* Does L1 want to know?  Then it runs now: true.  Only while L2 runs. */
+	bool (*nested_event)(struct vcpu *v, enum nested_event what);
+	/* L2 causes an exception: is it an exit to L1?  Then that is put in store.  [any] */
+	bool (*nested_exception)(struct vcpu *v, unsigned vector, u32 error, u64 address);
+	/* L1's tables have no translation for an access of L2: puts an exit in store. */
+	void (*nested_fault)(struct vcpu *v, gpa_t gpa, u32 error);
+	void (*nested_leave)(struct vcpu *v);		/* [any] L2 is gone, GIF is set */
+	void (*nested_get)(struct vcpu *v, struct kvm_nested_state *state);
+	int  (*nested_set)(struct vcpu *v, const struct kvm_nested_state *state);	/* -EINVAL, -ENOMEM */
 };
 
 #endif

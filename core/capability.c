@@ -104,6 +104,8 @@ int vm_capability(struct vm *vm, u32 capability)
 	}
 	case KVM_CAP_DISABLE_QUIRKS2:
 		return quirks_known();
+	case KVM_CAP_NESTED_STATE:
+		return core_has_nesting() ? (int)NESTED_STATE_BYTES : 0;
 	}
 	for (unsigned n = 0; n < ARRAY_LEN(constants); n++)
 		if (constants[n].capability == capability)

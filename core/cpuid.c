@@ -29,7 +29,7 @@
 /*
  * keep: passed on if the processor has it.  add: emulated, whatever the processor has.
  * Bits of leaf 1, 7 and 0x80000001 that only describe the host (monitor, performance
- * counters, topology, power, SVM itself until nesting comes) are in neither.
+ * counters, topology, power) are in neither.
  */
 static const struct mask { u32 leaf, subleaf; u8 reg; u32 keep, add; } masks[] = {
 	/* FPU VME DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFLUSH MMX.. */
@@ -46,8 +46,10 @@ static const struct mask { u32 leaf, subleaf; u8 reg; u32 keep, add; } masks[] =
 	{ 7, 1, X86_CPUID_EAX, B(4) | B(5), 0 },
 	/* XSAVEOPT XSAVEC XGETBV1 */
 	{ 0xd, 1, X86_CPUID_EAX, 0x7, 0 },
-	/* LAHF CR8 LZCNT SSE4A MISALIGNSSE PREFETCHW XOP FMA4 TBM; CMP_LEGACY is the client's */
-	{ 0x80000001, 0, X86_CPUID_ECX, 0x002109f1 & ~B(4), B(4) },
+	/* LAHF SVM CR8 LZCNT SSE4A MISALIGNSSE PREFETCHW XOP FMA4 TBM; CMP_LEGACY is the client's */
+	{ 0x80000001, 0, X86_CPUID_ECX, (0x002109f1 & ~B(4)) | B(2), B(4) },
+	/* of SVM: NP NRIPS DecodeAssists PauseFilter PauseFilterThreshold, FlushByAsid */
+	{ 0x8000000a, 0, X86_CPUID_EDX, B(0) | B(3) | B(7) | B(10) | B(12), B(6) },
 	/* leaf 1's, SYSCALL NX MMXEXT FFXSR 1GB-pages RDTSCP LM 3DNOW */
 	{ 0x80000001, 0, X86_CPUID_EDX, 0xefd3fbff, 0 },
 	/* CLZERO WBNOINVD */
@@ -214,6 +216,15 @@ static void extended_leaves_add(struct list_out *out)
 		switch (leaf) {
 		case 0x80000001:
 			r[1] = 0;
+			if (!core_has_nesting())
+				r[2] &= ~B(2);
+			break;
+		case 0x8000000a:
+			r[0] = 1;	/* revision */
+			r[1] = 8;	/* ASIDs; there is no limit */
+			r[2] = 0;
+			if (!core_has_nesting())
+				r[0] = r[1] = r[3] = 0;
 			break;
 		case 0x80000002: case 0x80000003: case 0x80000004:	/* its name */
 		case 0x80000005: case 0x80000006:			/* its caches */
@@ -228,7 +239,7 @@ static void extended_leaves_add(struct list_out *out)
 		case 0x80000021:
 			r[1] = r[2] = r[3] = 0;
 			break;
-		default:	/* SVM, IBS, cache topology, encryption */
+		default:	/* IBS, cache topology, encryption */
 			r[0] = r[1] = r[2] = r[3] = 0;
 		}
 		list_add(out, leaf, 0, false, r);
@@ -319,6 +330,8 @@ static u64 efer_derive(struct vcpu *v)
 		valid |= X86_EFER_NXE;
 	if (cpuid_has(v, X86_FEATURE_FFXSR))
 		valid |= X86_EFER_FFXSR;
+	if (cpuid_has(v, X86_FEATURE_SVM) && core_has_nesting())
+		valid |= X86_EFER_SVME;
 	return valid;
 }
 
@@ -342,6 +355,8 @@ static void derive(struct vcpu *v)
 	features_derive(v);
 	v->x.cr4_valid = cr4_derive(v);
 	v->x.efer_valid = efer_derive(v);
+	if (!(v->x.efer_valid & X86_EFER_SVME))
+		nested_leave(v);
 	v->x.vendor_amd = is_amd(v);
 	e = entry_find(v, 0x80000008, 0);
 	v->x.phys_bits = e && (e->eax & 0xff) ? (u8)MIN_OF(e->eax & 0xff, 52u) : 36;

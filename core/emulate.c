@@ -507,6 +507,8 @@ static enum emulated queue_fault(struct vcpu *v)
 
 	if (f->vector == X86_PF)
 		event_page_fault(v, f->address, f->error);
+	else if (f->vector == NESTED_FAULT_VECTOR)
+		v->vm->be->nested_fault(v, f->address, f->error);
 	else
 		event_exception(v, f->vector, f->has_error, f->error);
 	return EMULATE_FAULTED;

@@ -20,11 +20,22 @@
 
 #include "core/vm.h"
 
+/* An exception of L2's that L1 wants to see is no event. */
+static bool is_exit(struct vcpu *v, unsigned vector, u32 error, u64 address)
+{
+	if (LIKELY(!v->nested.running) || !v->vm->be->nested_exception(v, vector, error, address))
+		return false;
+	vcpu_request(v, REQ_EVENT);
+	return true;
+}
+
 void event_exception(struct vcpu *v, unsigned vector, bool has_error, u32 error)
 {
 	__typeof__(v->events.exception) *e = &v->events.exception;
 	unsigned result = vector;
 
+	if (is_exit(v, vector, error, 0))
+		return;
 	vcpu_request(v, REQ_EVENT);
 	if (e->pending || e->injected)
 		result = x86_combine(e->vector, vector);
@@ -48,6 +59,8 @@ void event_exception(struct vcpu *v, unsigned vector, bool has_error, u32 error)
 
 void event_page_fault(struct vcpu *v, u64 address, u32 error)
 {
+	if (is_exit(v, X86_PF, error, address))
+		return;
 	vcpu_regs_dirty(v, REGS_CR);
 	v->x.cr2 = address;
 	event_exception(v, X86_PF, true, error);
@@ -173,11 +186,19 @@ static void inject_pending_exception(struct vcpu *v)
 	exception_inject(v);
 }
 
+/* Has L1 taken it, by an exit of L2?  Then that has requested REQ_EVENT: all anew. */
+static bool is_for_l1(struct vcpu *v, enum nested_event what)
+{
+	return UNLIKELY(v->nested.running) && v->vm->be->nested_event(v, what);
+}
+
 void event_inject(struct vcpu *v)
 {
 	const struct backend *be = v->vm->be;
 	bool free_slot;
 
+	if (is_for_l1(v, NESTED_PENDING))
+		return;
 	be->inject(v, NULL);
 	free_slot = !inject_again(v);
 	if (v->events.exception.pending) {
@@ -186,6 +207,8 @@ void event_inject(struct vcpu *v)
 	}
 	if (atomic_load_acquire(&v->events.nmi.pending)) {
 		if (free_slot && be->nmi_allowed(v)) {
+			if (is_for_l1(v, NESTED_NMI))
+				return;
 			atomic_fetch_add(&v->events.nmi.pending, -1);
 			v->events.nmi.injected = true;
 			nmi_inject(v);
@@ -198,8 +221,11 @@ void event_inject(struct vcpu *v)
 		return;
 	if (irq_wanted(v)) {
 		if (free_slot && be->irq_allowed(v)) {
-			int vector = irq_take(v);
+			int vector;
 
+			if (is_for_l1(v, NESTED_INTR))
+				return;
+			vector = irq_take(v);
 			if (vector >= 0) {
 				v->events.interrupt.injected = true;
 				v->events.interrupt.soft = false;

@@ -227,6 +227,7 @@ void mmu_zap(struct vm *vm, gfn_t gfn, u64 pages)
 	host_mutex_lock(&mmu->lock);
 	zapped = zap_locked(vm, gfn, MIN_OF(gfn + pages, GFN_END), &detached);
 	vm->stat[VM_STAT_mmu_zaps] += zapped;
+	zapped |= mmu->nested;
 	host_mutex_unlock(&mmu->lock);
 	if (!zapped)
 		return;
@@ -252,6 +253,7 @@ bool mmu_protect_mask(struct vm *vm, gfn_t gfn, u64 mask)
 
 	if (vm->mmu.shadow)
 		return true;
+	changed = vm->mmu.nested;
 	while (mask) {
 		unsigned level, n = bit_lowest(mask);
 		u64 *entry = entry_find(&vm->mmu, gfn + n, &level);
@@ -272,6 +274,7 @@ void mmu_write_protect(struct vm *vm, gfn_t gfn, u64 pages)
 		return;
 	}
 	host_mutex_lock(&vm->mmu.lock);
+	changed = vm->mmu.nested;
 	while (gfn < end) {
 		unsigned level;
 		u64 *entry = entry_find(&vm->mmu, gfn, &level);
@@ -456,6 +459,13 @@ enum mmu_fault mmu_fault(struct vcpu *v, gpa_t gpa, unsigned access)
 	return result == MMU_BAD ? spare_get(&vm->mmu) : result;
 }
 
+void mmu_root_load(struct vcpu *v)
+{
+	hpa_t root = host_bus_address(v->nested.paging ? v->shadow.root : v->vm->mmu.root);
+
+	v->vm->be->mmu_root_set(v, root, MMU_LEVELS);
+}
+
 /* --- beginning and end ------------------------------------------------------------- */
 
 static struct host_lock_class mmu_lock_class = { .name = "mmu" };
@@ -520,6 +530,7 @@ void mmu_fini(struct vm *vm)
 struct guest_walk {
 	struct vm *vm;
 	struct host_page page;
+	struct vcpu *l2;	/* the tables are L2's, and have L2-physical addresses; or NULL */
 	bool held, written;
 	gfn_t gfn;
 	u64 copy;
@@ -543,6 +554,15 @@ static enum x86_result walk_entry(void *arg, gpa_t gpa, bool write, void **host)
 	walk_release(w);
 	w->copy = 0;
 	*host = &w->copy;
+	if (w->l2) {
+		struct x86_translation t;
+
+		if (nested_translate(w->l2, gpa, write ? X86_WRITE : X86_READ, &t) != X86_OK) {
+			w->l2->x.fault.error |= NESTED_FAULT_TABLE;
+			return X86_FAULT;
+		}
+		gpa = t.pa;
+	}
 	s = gpa >> SLOT_GPA_BITS ? NULL : slot_find(w->vm, gpa >> PAGE_BITS);
 	if (!s)
 		return X86_OK;
@@ -559,9 +579,27 @@ static enum x86_result walk_entry(void *arg, gpa_t gpa, bool write, void **host)
 	return X86_OK;
 }
 
+enum x86_result nested_translate(struct vcpu *v, gpa_t gpa, unsigned access, struct x86_translation *t)
+{
+	const struct x86_paging *p = &v->nested.tables;
+	struct guest_walk w = { .vm = v->vm };
+	struct x86_walk_port port = { .entry = walk_entry, .arg = &w };
+	struct x86_fault fault = { .error = X86_PF_U | (access & X86_WRITE ? X86_PF_W : 0) };
+	enum x86_result r = X86_FAULT;
+
+	access &= X86_READ | X86_WRITE | X86_FETCH;
+	if (!(gpa >> (p->levels < 4 ? 32 : 48)))	/* what the tables reach */
+		r = x86_walk(p, &port, gpa, access | X86_USER, t, &fault);
+	walk_release(&w);
+	if (r != X86_OK)
+		v->x.fault = (struct x86_fault){ .vector = NESTED_FAULT_VECTOR, .has_error = true,
+						 .error = fault.error, .address = gpa };
+	return r;
+}
+
 enum x86_result mmu_guest_walk(struct vcpu *v, u64 linear, unsigned access, struct x86_translation *t)
 {
-	struct guest_walk w = { .vm = v->vm };
+	struct guest_walk w = { .vm = v->vm, .l2 = v->nested.paging ? v : NULL };
 	struct x86_walk_port port = { .entry = walk_entry, .arg = &w };
 	struct x86_paging p;
 	enum x86_result r;
@@ -570,6 +608,12 @@ enum x86_result mmu_guest_walk(struct vcpu *v, u64 linear, unsigned access, stru
 	x86_paging_of(&v->x, &p);
 	r = x86_walk(&p, &port, linear, access, t, &v->x.fault);
 	walk_release(&w);
+	if (r == X86_OK && v->nested.paging) {
+		struct x86_translation second;
+
+		r = nested_translate(v, t->pa, access, &second);
+		t->pa = second.pa;
+	}
 	return r;
 }
 

@@ -24,6 +24,7 @@ struct vcpu;
 struct mmu {
 	struct host_mutex lock;
 	bool shadow;		/* no nested paging: fixed when the VM is made */
+	bool nested;		/* vCPUs have tables of their own for L2: never false again */
 	u64 *root;		/* a page, the same from mmu_init() to mmu_fini(); NULL with shadow */
 	u64 pages;		/* table pages in use */
 	u64 *spare;		/* one for a fault that found no memory without sleeping; or NULL */
@@ -62,6 +63,8 @@ void mmu_write_protect(struct vm *vm, gfn_t gfn, u64 pages);
 bool mmu_protect_mask(struct vm *vm, gfn_t gfn, u64 mask);
 /* All processors forget what they know of the nested page table. [sleep] */
 void mmu_flush(struct vm *vm);
+/* Give the back end the root for what v runs: the VM's table, or v's own for L2. */
+void mmu_root_load(struct vcpu *v);
 
 /*
  * Guest-virtual access through the guest's own page tables (emulator, KVM_TRANSLATE).

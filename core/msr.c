@@ -123,6 +123,8 @@ static int efer_set(struct vcpu *v, u64 data, bool host)
 		return GP;
 	changed = v->x.efer ^ data;
 	if (!host) {
+		if ((data & X86_EFER_SVME) && (v->nested.vm_cr & BIT_U64(4)))	/* SVMDIS */
+			return GP;
 		if ((v->x.cr0 & X86_CR0_PG) && (changed & X86_EFER_LME))
 			return GP;
 		data = (data & ~X86_EFER_LMA) | (v->x.efer & X86_EFER_LMA);
@@ -131,6 +133,8 @@ static int efer_set(struct vcpu *v, u64 data, bool host)
 	v->x.efer = data;
 	if (changed & (X86_EFER_NXE | X86_EFER_LMA))
 		vcpu_request(v, REQ_TLB_FLUSH);
+	if (changed & X86_EFER_SVME)
+		nested_efer_changed(v);
 	return 0;
 }
 
@@ -303,7 +307,7 @@ static bool is_zero(u32 index)
 	case MSR_TOP_MEM: case MSR_TOP_MEM2: case MSR_SMM_ADDR: case MSR_SMM_MASK: case MSR_INT_PENDING:
 	case MSR_DC_CFG: case MSR_EBL_CR_POWERON: case MSR_RAPL_UNIT: case MSR_PP0_STATUS:
 	case MSR_PP1_STATUS: case MSR_PKG_STATUS: case MSR_DRAM_STATUS: case MSR_PERF_CTL:
-	case MSR_PLATFORM_ID: case MSR_PSTATE_LIMIT: case X86_MSR_VM_CR: case X86_MSR_VM_HSAVE_PA:
+	case MSR_PLATFORM_ID: case MSR_PSTATE_LIMIT:
 		return true;
 	}
 	return is_performance_counter(index);
@@ -390,7 +394,7 @@ int msr_get(struct vcpu *v, u32 index, u64 *data, bool host)
 		*data = v->x.efer;
 		return 0;
 	case X86_MSR_TSC:
-		*data = clock_tsc_read(v);
+		*data = clock_tsc_read(v) + (host ? 0 : v->nested.tsc_offset);
 		return 0;
 	case X86_MSR_TSC_ADJUST:
 		*data = v->tsc_adjust;
@@ -400,6 +404,12 @@ int msr_get(struct vcpu *v, u32 index, u64 *data, bool host)
 		return 0;
 	case X86_MSR_APIC_BASE:
 		*data = v->apic_base;
+		return 0;
+	case X86_MSR_VM_CR:
+		*data = v->nested.vm_cr;
+		return 0;
+	case X86_MSR_VM_HSAVE_PA:
+		*data = v->nested.hsave_pa;
 		return 0;
 	case X86_MSR_PAT:
 		vcpu_regs_need(v, REGS_SYSCALL);
@@ -473,6 +483,10 @@ int msr_set(struct vcpu *v, u32 index, u64 data, bool host)
 		return 0;
 	case X86_MSR_APIC_BASE:
 		return apic_base_set(v, data, host);
+	case X86_MSR_VM_CR:
+		return nested_vm_cr_set(v, data);
+	case X86_MSR_VM_HSAVE_PA:
+		return nested_hsave_pa_set(v, data, host);
 	case X86_MSR_PAT:
 		return pat_set(v, data);
 	case X86_MSR_TSC_AUX:

@@ -136,6 +136,7 @@ static int sregs_set(struct vcpu *v, const struct kvm_sregs *s)
 	v->x.cr4 = s->cr4;
 	v->x.efer = efer;
 	vcpu_cr8_set(v, s->cr8);
+	nested_efer_changed(v);
 	cpuid_update_runtime(v);
 	vcpu_request(v, REQ_TLB_FLUSH);
 	vcpu_request(v, REQ_EVENT);
@@ -373,7 +374,7 @@ int vcpu_interrupt(struct vcpu *v, u32 vector)
 		return -EINVAL;
 	if (v->vm->irq.pic)
 		return -ENXIO;
-	if (!v->lapic) {
+	if (!v->lapic && !v->nested.running) {	/* in L2, L1 may want it */
 		v->events.interrupt.injected = true;
 		v->events.interrupt.soft = false;
 		v->events.interrupt.vector = (u8)vector;

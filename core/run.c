@@ -323,7 +323,7 @@ static enum next exit_exception(struct vcpu *v, const struct exit *e)
 			return leave_debug(v, X86_BP);
 		break;
 	case X86_UD:
-		if (hypercall_is_foreign(v)) {
+		if (!v->nested.running && hypercall_is_foreign(v)) {
 			hypercall_execute(v);
 			vcpu_skip(v, v->x.rip + 3);
 			return stepped(v);
@@ -336,10 +336,9 @@ static enum next exit_exception(struct vcpu *v, const struct exit *e)
 	return NEXT_ENTER;
 }
 
-static enum next exit_memory(struct vcpu *v, const struct exit *e)
+static enum next memory_fault_handle(struct vcpu *v, const struct exit *e, enum mmu_fault fault)
 {
-	VCPU_COUNT(v, memory_exits);
-	switch (mmu_fault(v, e->memory.gpa, e->memory.access)) {
+	switch (fault) {
 	case MMU_FIXED:
 	case MMU_RETRY:
 		return NEXT_ENTER;
@@ -352,6 +351,27 @@ static enum next exit_memory(struct vcpu *v, const struct exit *e)
 	default:
 		return leave_error(v, -EFAULT);
 	}
+}
+
+/* L2's physical address is translated by L1's tables first. */
+static enum next exit_memory_nested(struct vcpu *v, const struct exit *e)
+{
+	struct exit at = *e;
+	enum mmu_fault fault = shadow_nested_fault(v, e->memory.gpa, e->memory.access, &at.memory.gpa);
+
+	if (fault != MMU_GUEST)
+		return memory_fault_handle(v, &at, fault);
+	v->vm->be->nested_fault(v, v->x.fault.address,
+				v->x.fault.error | (e->memory.table_walk ? NESTED_FAULT_TABLE : 0));
+	return NEXT_ENTER;
+}
+
+static enum next exit_memory(struct vcpu *v, const struct exit *e)
+{
+	VCPU_COUNT(v, memory_exits);
+	if (UNLIKELY(v->nested.paging))
+		return exit_memory_nested(v, e);
+	return memory_fault_handle(v, e, mmu_fault(v, e->memory.gpa, e->memory.access));
 }
 
 static enum next exit_cpuid(struct vcpu *v, const struct exit *e)
@@ -426,6 +446,13 @@ static enum next exit_task_switch(struct vcpu *v, const struct exit *e)
 	return emulate(v, e);
 }
 
+static enum next exit_nested(struct vcpu *v, const struct exit *e)
+{
+	int r = v->vm->be->nested_execute(v, e);
+
+	return r ? leave_error(v, r) : NEXT_ENTER;
+}
+
 static enum next exit_fail_entry(struct vcpu *v, const struct exit *e)
 {
 	v->run->fail_entry.hardware_entry_failure_reason = e->hardware_reason;
@@ -435,6 +462,8 @@ static enum next exit_fail_entry(struct vcpu *v, const struct exit *e)
 
 static enum next exit_handle(struct vcpu *v, const struct exit *e)
 {
+	if (UNLIKELY(v->nested.running) && v->vm->be->nested_exit(v, e))
+		return NEXT_ENTER;
 	switch (e->kind) {
 	case EXIT_NOTHING:
 		VCPU_COUNT(v, irq_exits);
@@ -475,6 +504,7 @@ static enum next exit_handle(struct vcpu *v, const struct exit *e)
 		return inject_ud(v);
 	case EXIT_IRET: case EXIT_INIT:
 		return NEXT_ENTER;
+	case EXIT_NESTED:	return exit_nested(v, e);
 	case EXIT_SHUTDOWN:	return leave(v, KVM_EXIT_SHUTDOWN);
 	case EXIT_FAIL_ENTRY:	return exit_fail_entry(v, e);
 	}
@@ -501,7 +531,8 @@ static enum next requests_serve(struct vcpu *v)
 		return NEXT_ENTER;
 	if (atomic_load_acquire(&v->requests) & BIT_U64(REQ_DEAD))
 		return leave_error(v, -EIO);
-	if (vcpu_request_take(v, REQ_TRIPLE_FAULT))
+	if (vcpu_request_take(v, REQ_TRIPLE_FAULT) &&
+	    !(v->nested.running && be->nested_event(v, NESTED_SHUTDOWN)))
 		return leave(v, KVM_EXIT_SHUTDOWN);
 	if (vcpu_request_take(v, REQ_EXIT))
 		return leave_for_signal(v);
@@ -510,16 +541,14 @@ static enum next requests_serve(struct vcpu *v)
 		return leave(v, KVM_EXIT_IOAPIC_EOI);
 	}
 	if (vcpu_request_take(v, REQ_MMU_ROOT)) {
-		if (!v->vm->mmu.shadow) {
-			v->mmu_root = host_bus_address(v->vm->mmu.root);
-			be->mmu_root_set(v, v->mmu_root, MMU_LEVELS);
-		}
+		if (!v->vm->mmu.shadow)
+			mmu_root_load(v);
 		vcpu_request(v, REQ_TLB_FLUSH);
 	}
 	if (vcpu_request_take(v, REQ_TLB_FLUSH)) {
 		VCPU_COUNT(v, tlb_flush);
 		be->tlb_flush(v);
-		if (v->vm->mmu.shadow && shadow_reset(v)) {
+		if (v->shadow.root && shadow_reset(v)) {
 			vcpu_request(v, REQ_TLB_FLUSH);
 			return leave_error(v, -ENOMEM);
 		}
@@ -612,7 +641,8 @@ static bool wakes(void *arg)
 
 	if (atomic_load_acquire(&v->requests) & urgent)
 		return true;
-	if (atomic_load_acquire(&v->pending_init) || atomic_load_acquire(&v->pending_sipi))
+	if ((atomic_load_acquire(&v->pending_init) || atomic_load_acquire(&v->pending_sipi)) &&
+	    !v->nested.gif_clear)
 		return true;
 	switch (atomic_load_acquire(&v->mp_state)) {
 	case KVM_MP_STATE_RUNNABLE:
@@ -630,6 +660,11 @@ static void apic_events_accept(struct vcpu *v)
 	u32 sipi;
 
 	if (!v->lapic)
+		return;
+	if (v->nested.running && atomic_load_acquire(&v->pending_init) &&
+	    v->vm->be->nested_event(v, NESTED_INIT))
+		return;			/* it pends until L1 sets GIF */
+	if (v->nested.gif_clear)
 		return;
 	if (atomic_exchange(&v->pending_init, 0)) {
 		vcpu_reset(v, true);
@@ -796,6 +831,9 @@ int vcpu_run(struct vcpu *v)
 			loop(v);
 	}
 	r = v->run_result;
+	/* Nobody but us would know of it, if the client moves the vCPU elsewhere now. */
+	if (v->nested.exit_pending)
+		v->vm->be->nested_event(v, NESTED_PENDING);
 out:
 	sync_regs_out(v, valid & KVM_SYNC_X86_VALID_FIELDS);
 	state_report(v);

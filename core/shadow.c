@@ -216,7 +216,7 @@ int shadow_reset(struct vcpu *v)
 {
 	all_drop(v);
 	v->vm->be->tlb_flush(v);
-	return root_set(v);
+	return v->vm->mmu.shadow ? root_set(v) : 0;
 }
 
 void shadow_flush(struct vcpu *v, enum x86_flush kind, u64 linear)
@@ -346,6 +346,44 @@ enum mmu_fault shadow_fault(struct vcpu *v, u64 linear, u32 error, gpa_t *gpa)
 	leaf_set(v, leaf, &t, &p);
 	mmu_page_end(v->vm, &p, true);
 	VCPU_COUNT(v, pf_fixed);
+	return MMU_FIXED;
+}
+
+/* --- L2 -------------------------------------------------------------------------------------- */
+
+int shadow_nested_create(struct vcpu *v)
+{
+	struct mmu *mmu = &v->vm->mmu;
+
+	if (v->shadow.root)
+		return 0;
+	v->shadow.root = host_alloc_pages(0, 0);
+	if (!v->shadow.root)
+		return -ENOMEM;
+	host_mutex_lock(&mmu->lock);
+	mmu->nested = true;		/* before there is any entry */
+	host_mutex_unlock(&mmu->lock);
+	return 0;
+}
+
+enum mmu_fault shadow_nested_fault(struct vcpu *v, gpa_t gpa, unsigned access, gpa_t *l1)
+{
+	struct x86_translation t;
+	enum mmu_fault result;
+	struct mmu_page p;
+	u64 *leaf;
+
+	if (nested_translate(v, gpa, access, &t) != X86_OK)
+		return MMU_GUEST;
+	*l1 = t.pa;
+	leaf = leaf_get_or_recycle(v, gpa, &t);
+	if (!leaf)
+		return MMU_BAD;
+	result = mmu_page_begin(v->vm, t.pa, access & X86_WRITE, &p);
+	if (result != MMU_FIXED)
+		return result;
+	leaf_set(v, leaf, &t, &p);
+	mmu_page_end(v->vm, &p, true);
 	return MMU_FIXED;
 }
 

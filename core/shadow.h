@@ -37,6 +37,14 @@ enum mmu_fault shadow_fault(struct vcpu *v, u64 linear, u32 error, gpa_t *gpa);
 
 /* The guest flushes its TLB.  [sleep] */
 void shadow_flush(struct vcpu *v, enum x86_flush kind, u64 linear);
+/*
+ * With nested paging, for a guest's guest (L2): the same kind of tables translate L2-physical
+ * addresses, by L1's nested page table instead of the guest's.  shadow_nested_fault() is told
+ * how L2 accessed gpa and finds what that is to L1; MMU_GUEST: v->x.fault is for L1.  [sleep]
+ */
+int  shadow_nested_create(struct vcpu *v);	/* once or again.  -ENOMEM */
+enum mmu_fault shadow_nested_fault(struct vcpu *v, gpa_t gpa, unsigned access, gpa_t *l1);
+
 /* Drop everything and give the back end a root for the mode the vCPU is in. [sleep] -ENOMEM */
 int  shadow_reset(struct vcpu *v);
 

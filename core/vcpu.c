@@ -142,6 +142,7 @@ void vcpu_reset(struct vcpu *v, bool init)
 	const struct backend *be = v->vm->be;
 	u32 nmi_pending = init ? atomic_load_acquire(&v->events.nmi.pending) : 0;
 
+	nested_leave(v);
 	v->events = (struct vcpu_events){ .nmi.pending = nmi_pending };
 	v->emulate = (struct emulate){ 0 };
 	v->completion = COMPLETE_NOTHING;
@@ -155,6 +156,7 @@ void vcpu_reset(struct vcpu *v, bool init)
 		v->hwcr = BIT_U64(24);		/* TscFreqSel: the TSC counts at P0's rate */
 		v->mtrr.default_type = 0;
 		v->poll_control = 1;
+		v->nested.vm_cr = v->nested.hsave_pa = 0;
 		v->cr8 = 0;
 	}
 	be->shadow_set(v, 0);

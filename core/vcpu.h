@@ -15,6 +15,7 @@
 #include "core/backend.h"
 #include "core/emulate.h"
 #include "core/fpu.h"
+#include "core/nested.h"
 #include "core/shadow.h"
 #include "host/host.h"
 #include "x86/exec.h"
@@ -121,8 +122,8 @@ struct vcpu {
 	u64 guest_debug_dr[8];
 	u64 eff_dr[8];
 
-	hpa_t mmu_root;
-	struct shadow shadow;	/* without nested paging */
+	struct shadow shadow;	/* without nested paging; with it, of L2 */
+	struct vcpu_nested nested;
 
 	bool launched;		/* has been run: CPUID is frozen */
 	u64 stat[64];		/* by enum vcpu_stat, core/stat.def */

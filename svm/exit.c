@@ -7,7 +7,7 @@
  *
  * Reference: AMD64 Architecture Programmer's Manual vol. 2, "SVM Intercept Exit Codes".
  */
-#include "svm/internal.h"
+#include "svm/nested.h"
 #include "x86/feature.h"
 
 /* TASK_SWITCH EXITINFO2 */
@@ -22,10 +22,10 @@ static const u8 plain[] = {
 	[VMEXIT_RDTSC] = EXIT_EMULATE, [VMEXIT_RDPMC] = EXIT_RDPMC, [VMEXIT_PUSHF] = EXIT_EMULATE,
 	[VMEXIT_POPF] = EXIT_EMULATE, [VMEXIT_CPUID] = EXIT_CPUID, [VMEXIT_RSM] = EXIT_RSM,
 	[VMEXIT_SWINT] = EXIT_EMULATE, [VMEXIT_INVD] = EXIT_INVD, [VMEXIT_PAUSE] = EXIT_PAUSE,
-	[VMEXIT_HLT] = EXIT_HLT, [VMEXIT_INVLPG] = EXIT_INVLPG, [VMEXIT_INVLPGA] = EXIT_UD,
+	[VMEXIT_HLT] = EXIT_HLT, [VMEXIT_INVLPG] = EXIT_INVLPG, [VMEXIT_INVLPGA] = EXIT_NESTED,
 	[VMEXIT_FERR_FREEZE] = EXIT_NOTHING, [VMEXIT_SHUTDOWN] = EXIT_SHUTDOWN,
-	[VMEXIT_VMRUN] = EXIT_UD, [VMEXIT_VMMCALL] = EXIT_HYPERCALL, [VMEXIT_VMLOAD] = EXIT_UD,
-	[VMEXIT_VMSAVE] = EXIT_UD, [VMEXIT_STGI] = EXIT_UD, [VMEXIT_CLGI] = EXIT_UD,
+	[VMEXIT_VMRUN] = EXIT_NESTED, [VMEXIT_VMMCALL] = EXIT_HYPERCALL, [VMEXIT_VMLOAD] = EXIT_NESTED,
+	[VMEXIT_VMSAVE] = EXIT_NESTED, [VMEXIT_STGI] = EXIT_NESTED, [VMEXIT_CLGI] = EXIT_NESTED,
 	[VMEXIT_SKINIT] = EXIT_UD, [VMEXIT_RDTSCP] = EXIT_UD, [VMEXIT_ICEBP] = EXIT_EMULATE,
 	[VMEXIT_WBINVD] = EXIT_INVD, [VMEXIT_MONITOR] = EXIT_MONITOR, [VMEXIT_MWAIT] = EXIT_MWAIT,
 	[VMEXIT_MWAIT_CONDITIONAL] = EXIT_MWAIT, [VMEXIT_XSETBV] = EXIT_XSETBV, [VMEXIT_RDPRU] = EXIT_UD,
@@ -130,10 +130,16 @@ void svm_exit_describe(struct vcpu *v, struct exit *e)
 		e->kind = c->exitinfo1 ? EXIT_MSR_WRITE : EXIT_MSR_READ;
 		return;
 	case VMEXIT_VINTR:
-		svm_irq_window(v, false);
-		e->kind = EXIT_IRQ_WINDOW;
+		e->kind = EXIT_NOTHING;		/* L1's, unless: */
+		if (svm_of(v)->irq_window) {
+			svm_irq_window(v, false);
+			e->kind = EXIT_IRQ_WINDOW;
+		}
 		return;
 	case VMEXIT_IRET:
+		e->kind = EXIT_NOTHING;
+		if (svm_l1_wants(v, VMEXIT_IRET))
+			return;
 		iret_met(v, e);
 		return;
 	case VMEXIT_INVPCID:

@@ -13,7 +13,7 @@
  * Reference: AMD64 Architecture Programmer's Manual vol. 2, "Event Injection",
  * "EXITINTINFO", "Virtual Interrupts".
  */
-#include "svm/internal.h"
+#include "svm/nested.h"
 
 void svm_inject(struct vcpu *v, const struct backend_event *event)
 {
@@ -22,7 +22,7 @@ void svm_inject(struct vcpu *v, const struct backend_event *event)
 
 	if (!event) {
 		c->eventinj = 0;
-		s->step_for_nmi = false;
+		s->step_for_nmi = s->exit_at_once = false;
 		if (s->irq_window)
 			svm_irq_window(v, false);
 		return;
@@ -32,7 +32,9 @@ void svm_inject(struct vcpu *v, const struct backend_event *event)
 		c->eventinj |= VMCB_EVENT_EV | (u64)event->error << VMCB_EVENT_ERROR_SHIFT;
 	if (event->type == X86_EVENT_SOFT && svm_features.next_rip)
 		c->next_rip = event->next_rip;
-	if (event->type == X86_EVENT_NMI && !s->nmi_masked) {
+	if (event->type == X86_EVENT_EXCEPTION && UNLIKELY(v->nested.running))
+		c->next_rip = s->nested->soft_rip;	/* of INT3 and INTO */
+	if (event->type == X86_EVENT_NMI && !s->nmi_masked && !svm_l1_wants(v, VMEXIT_NMI)) {
 		s->nmi_masked = true;
 		svm_intercepts_update(v);
 	}
@@ -44,37 +46,93 @@ bool svm_inflight(struct vcpu *v, struct backend_event *event)
 	u64 info = s->exitintinfo;
 
 	s->exitintinfo = 0;
-	if (!(info & VMCB_EVENT_V))
+	if (!(info & VMCB_EVENT_V)) {
+		if (UNLIKELY(v->nested.running))
+			s->nested->injecting = false;
 		return false;
+	}
 	*event = (struct backend_event){
 		.type = (u8)VMCB_EVENT_TYPE(info), .vector = (u8)(info & VMCB_EVENT_VECTOR),
 		.has_error = !!(info & VMCB_EVENT_EV), .error = (u32)(info >> VMCB_EVENT_ERROR_SHIFT),
 	};
+	/* Injected by L1: there need not be such an instruction at RIP. */
+	if (UNLIKELY(v->nested.running) && s->nested->injecting) {
+		event->next_rip = s->nested->soft_rip;
+		return true;
+	}
 	if (event->type == X86_EVENT_SOFT)
 		return false;
 	return event->type != X86_EVENT_EXCEPTION || (event->vector != X86_BP && event->vector != X86_OF);
 }
 
+/* While L2 runs L1's interrupts are masked by L1's IF, if L1 wants that, and are exits. */
+static bool l1_irq_allowed(struct vcpu *v)
+{
+	const struct svm_nested *n = svm_of(v)->nested;
+	u64 rflags = n->control.int_ctl & VMCB_INT_CTL_MASKING ? n->host.rflags : v->x.rflags;
+
+	if (!(rflags & X86_FLAG_IF))
+		return false;
+	return svm_l1_wants(v, VMEXIT_INTR) || !(svm_of(v)->vmcb->control.int_state & VMCB_INT_STATE_SHADOW);
+}
+
 bool svm_irq_allowed(struct vcpu *v)
 {
+	if (UNLIKELY(v->nested.gif_clear))
+		return false;
+	if (UNLIKELY(v->nested.running))
+		return l1_irq_allowed(v);
 	return (v->x.rflags & X86_FLAG_IF) && !(svm_of(v)->vmcb->control.int_state & VMCB_INT_STATE_SHADOW);
 }
 
 bool svm_nmi_allowed(struct vcpu *v)
 {
+	if (UNLIKELY(v->nested.gif_clear))
+		return false;
+	if (svm_l1_wants(v, VMEXIT_NMI))
+		return true;
 	return !svm_of(v)->nmi_masked && !(svm_of(v)->vmcb->control.int_state & VMCB_INT_STATE_SHADOW);
+}
+
+#define INT_CTL_IRQ (VMCB_INT_CTL_V_IRQ | VMCB_INT_CTL_PRIO | VMCB_INT_CTL_IGN_TPR | \
+		     0xffull << VMCB_INT_CTL_VECTOR_SHIFT)
+
+/* L1's virtual interrupt for L2 gives way to our window, and comes back after it. */
+void svm_int_ctl_update(struct vcpu *v)
+{
+	struct svm_vcpu *s = svm_of(v);
+	struct vmcb_control *c = &s->vmcb->control;
+
+	c->int_ctl &= ~INT_CTL_IRQ;
+	if (s->irq_window)
+		c->int_ctl |= VMCB_INT_CTL_V_IRQ | VMCB_INT_CTL_PRIO | VMCB_INT_CTL_IGN_TPR;
+	else if (v->nested.running)
+		c->int_ctl |= s->nested->control.int_ctl & INT_CTL_IRQ;
+}
+
+/* Not needed where whatever ends the obstacle is an exit.  True: nor is anything else. */
+static bool window_is_an_exit(struct vcpu *v, u64 l1_exit, bool allowed)
+{
+	if (v->nested.gif_clear)	/* STGI, VMRUN */
+		return true;
+	if (!svm_l1_wants(v, l1_exit))
+		return false;
+	/* Another event is being injected; else only an exit to L1 can help. */
+	if (allowed)
+		svm_of(v)->exit_at_once = true;
+	return allowed || (svm_of(v)->nested->control.int_ctl & VMCB_INT_CTL_MASKING);
 }
 
 void svm_irq_window(struct vcpu *v, bool wanted)
 {
 	struct svm_vcpu *s = svm_of(v);
-	struct vmcb_control *c = &s->vmcb->control;
-	u64 dummy = VMCB_INT_CTL_V_IRQ | VMCB_INT_CTL_PRIO | VMCB_INT_CTL_IGN_TPR;
 
-	if (wanted == s->irq_window)
+	if (wanted == s->irq_window || (wanted && window_is_an_exit(v, VMEXIT_INTR, svm_irq_allowed(v))))
 		return;
-	c->int_ctl = wanted ? c->int_ctl | dummy : c->int_ctl & ~dummy;
+	if (wanted)
+		svm_nested_v_irq_sync(v);
 	s->irq_window = wanted;
+	svm_int_ctl_update(v);
 	svm_intercepts_update(v);
 }
 
@@ -84,6 +142,8 @@ void svm_nmi_window(struct vcpu *v, bool wanted)
 {
 	struct svm_vcpu *s = svm_of(v);
 
+	if (wanted && window_is_an_exit(v, VMEXIT_NMI, true))
+		return;
 	/* Masked, and the IRET has not been met: its intercept is the window. */
 	if (wanted && s->nmi_masked && !s->iret_running)
 		return;
@@ -151,7 +211,7 @@ void svm_cr8_sync(struct vcpu *v)
 	struct svm_vcpu *s = svm_of(v);
 	bool wanted = false;
 
-	if (v->lapic) {
+	if (v->lapic && !svm_tpr_is_l2s(v)) {
 		int vector = lapic_highest_irr(v);
 
 		wanted = vector >= 0 && (u64)vector >> 4 <= vcpu_cr8_get(v);

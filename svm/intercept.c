@@ -13,10 +13,10 @@
  */
 #include <linux/errno.h>
 
-#include "svm/internal.h"
+#include "svm/nested.h"
 #include "x86/feature.h"
 
-#define MSRPM_ORDER	1	/* 8 KiB: two bits an MSR */
+#define MSRPM_ORDER	SVM_MSRPM_ORDER
 #define IOPM_ORDER	2	/* 12 KiB: a bit a port, and three more */
 
 static void on(struct vmcb *vmcb, unsigned bit)
@@ -42,6 +42,23 @@ static const u8 shadowed[] = {
 	VMCB_INTERCEPT_EXCEPTION(X86_PF), VMCB_INTERCEPT_CR_READ(3), VMCB_INTERCEPT_CR_WRITE(3),
 	VMCB_INTERCEPT_CR0_SEL_WRITE, VMCB_INTERCEPT_INVLPG, VMCB_INTERCEPT_INVPCID,
 };
+
+static void off(u32 *intercept, unsigned bit)
+{
+	intercept[bit / 32] &= ~(1u << bit % 32);
+}
+
+/* L2 leaves for what we want and for what L1 wants, which is added last. */
+static void intercepts_merge(struct vcpu *v, u32 *intercept)
+{
+	const u32 *l1 = svm_of(v)->nested->control.intercept;
+
+	off(intercept, VMCB_INTERCEPT_VMMCALL);		/* L2's hypercalls are not for us: #UD */
+	if (svm_tpr_is_l2s(v))
+		off(intercept, VMCB_INTERCEPT_CR_WRITE(8));
+	for (unsigned n = 0; n < VMCB_INTERCEPT_WORDS; n++)
+		intercept[n] |= l1[n];
+}
 
 void svm_intercepts_update(struct vcpu *v)
 {
@@ -82,6 +99,8 @@ void svm_intercepts_update(struct vcpu *v)
 		on(vmcb, VMCB_INTERCEPT_VINTR);
 	if (s->nmi_masked && !s->iret_running)
 		on(vmcb, VMCB_INTERCEPT_IRET);
+	if (v->nested.running)
+		intercepts_merge(v, vmcb->control.intercept);
 }
 
 /* --- the permission maps --------------------------------------------------------------- */
@@ -110,6 +129,12 @@ void svm_msr_filter_update(struct vm *vm)
 	for (unsigned n = 0; n < ARRAY_LEN(passed); n++)
 		msr_pass(s->msrpm, passed[n], msr_filter_allows(vm, passed[n], false),
 			 msr_filter_allows(vm, passed[n], true));
+}
+
+void svm_msrpm_merge(u8 *map, const u8 *vm, const u8 *l1)
+{
+	for (unsigned n = 0; n < (PAGE_BYTES << MSRPM_ORDER) / sizeof(u64); n++)
+		((u64 *)map)[n] = ((const u64 *)vm)[n] | ((const u64 *)l1)[n];
 }
 
 int svm_permission_maps_create(struct svm_vm *s)

@@ -38,8 +38,13 @@ struct svm_vm {
 	u64 *top;		/* above a nested page table of 4 levels, where the host has 5 */
 };
 int  svm_permission_maps_create(struct svm_vm *s);
+/* Bits of MSRs that pass in one map but not in the other stay set: a VM's and L1's for L2. */
+void svm_msrpm_merge(u8 *map, const u8 *vm, const u8 *l1);
+#define SVM_MSRPM_ORDER	1u	/* 8 KiB: two bits an MSR */
 void svm_permission_maps_free(struct svm_vm *s);
 void svm_msr_filter_update(struct vm *vm);
+
+struct svm_nested;		/* svm/nested.h */
 
 struct svm_vcpu {
 	struct vmcb *vmcb;
@@ -56,6 +61,9 @@ struct svm_vcpu {
 	unsigned root_levels;	/* shadow paging: of the root in the VMCB's CR3 */
 	u64 guest_dr7;		/* while a debugger's is in the VMCB */
 	u64 exitintinfo;	/* of the last exit, until it is asked for */
+	u64 tsc_offset;		/* the VM's; the VMCB's has L2's to L1 in it */
+	struct svm_nested *nested; /* NULL until it first runs a guest of its own */
+	bool exit_at_once;	/* the next entry is only to inject an event: L1 has one waiting */
 
 	/* What decides about intercepts, besides v and v->vm */
 	bool irq_window;	/* V_IRQ pends, VINTR is intercepted */
@@ -88,7 +96,14 @@ bool svm_root_fits(struct vcpu *v);
 /* Before an entry: DR0-3, if any breakpoint is enabled. */
 void svm_breakpoints_load(struct vcpu *v);
 
+/* svm.c */
+void svm_tlb_flush(struct vcpu *v);
+/* TSC offset, pause filter and permission maps for what runs now: L1 or L2. */
+void svm_controls_update(struct vcpu *v);
+
 /* inject.c */
+/* V_IRQ and what belongs to it, for what runs now. */
+void svm_int_ctl_update(struct vcpu *v);
 void svm_inject(struct vcpu *v, const struct backend_event *event);
 bool svm_inflight(struct vcpu *v, struct backend_event *event);
 bool svm_irq_allowed(struct vcpu *v);

@@ -71,7 +71,7 @@ static void control_get(struct vcpu *v, const struct vmcb_save *save)
 	v->x.cr2 = save->cr2;
 	v->x.cr3 = shadow ? s->guest_cr3 : save->cr3;
 	v->x.cr4 = shadow ? s->guest_cr4 : save->cr4;
-	v->x.efer = shadow ? s->guest_efer : save->efer & ~X86_EFER_SVME;
+	v->x.efer = shadow ? s->guest_efer : (save->efer & ~X86_EFER_SVME) | (s->guest_efer & X86_EFER_SVME);
 }
 
 static bool mode_is_long(const struct x86 *x)

@@ -11,14 +11,14 @@
  *
  * Locking: v->lock; run() and vcpu_load() on a pinned processor.
  * Reference: AMD64 Architecture Programmer's Manual vol. 2, "Secure Virtual Machine".
- * Not modelled: AVIC, virtual GIF, LBR virtualization, TSC scaling; guests without nesting.
+ * Not modelled: AVIC, virtual GIF, LBR virtualization, TSC scaling.
  */
 #include "svm/svm.h"
 
 #include <linux/errno.h>
 
 #include "insn/insn.h"
-#include "svm/internal.h"
+#include "svm/nested.h"
 
 struct svm_features svm_features;
 
@@ -99,11 +99,25 @@ static void vmcb_init(struct vcpu *v)
 	struct vmcb_control *c = &svm_of(v)->vmcb->control;
 
 	c->iopm_base_pa = host_bus_address(vm->iopm);
-	c->msrpm_base_pa = host_bus_address(vm->msrpm);
 	c->int_ctl = VMCB_INT_CTL_MASKING;
 	c->nested_ctl = svm_is_shadowed(v) ? 0 : VMCB_NP_ENABLE;
-	if (svm_features.pause_filter)
-		c->pause_filter_count = PAUSE_FILTER_COUNT;
+	svm_controls_update(v);
+}
+
+void svm_controls_update(struct vcpu *v)
+{
+	const struct svm_vm *vm = v->vm->backend;
+	struct svm_vcpu *s = svm_of(v);
+	struct vmcb_control *c = &s->vmcb->control;
+
+	c->tsc_offset = s->tsc_offset + v->nested.tsc_offset;
+	c->msrpm_base_pa = host_bus_address(v->nested.running ? s->nested->msrpm : vm->msrpm);
+	c->pause_filter_count = svm_features.pause_filter ? PAUSE_FILTER_COUNT : 0;
+	c->pause_filter_threshold = 0;
+	if (svm_features.pause_filter && svm_l1_wants(v, VMEXIT_PAUSE)) {
+		c->pause_filter_count = s->nested->control.pause_filter_count;
+		c->pause_filter_threshold = s->nested->control.pause_filter_threshold;
+	}
 }
 
 static int svm_vcpu_init(struct vcpu *v)
@@ -128,6 +142,7 @@ static void svm_vcpu_fini(struct vcpu *v)
 {
 	struct svm_vcpu *s = svm_of(v);
 
+	svm_nested_destroy(s->nested);
 	host_free_pages(s->vmcb, 0);
 	host_free(s);
 	v->backend = NULL;
@@ -137,15 +152,16 @@ static void svm_vcpu_fini(struct vcpu *v)
 
 #define TOP_ENTRY	0x27ull		/* present, writable, user, accessed */
 
-/* A VM has one root, so all its vCPUs write the same entry. */
+/* A VM has one root, so all its vCPUs write the same entry.  L2's is its vCPU's own. */
 static hpa_t nested_root(struct vcpu *v, hpa_t root)
 {
 	const struct svm_vm *vm = v->vm->backend;
+	u64 *top = v->nested.paging ? svm_of(v)->nested->top : vm->top;
 
 	if (!vm->top)
 		return root;
-	atomic_store_release(&vm->top[0], root | TOP_ENTRY);
-	return host_bus_address(vm->top);
+	atomic_store_release(&top[0], root | TOP_ENTRY);
+	return host_bus_address(top);
 }
 
 static void svm_mmu_root_set(struct vcpu *v, hpa_t root, unsigned levels)
@@ -159,7 +175,7 @@ static void svm_mmu_root_set(struct vcpu *v, hpa_t root, unsigned levels)
 		s->vmcb->control.n_cr3 = nested_root(v, root);
 }
 
-static void svm_tlb_flush(struct vcpu *v)
+void svm_tlb_flush(struct vcpu *v)
 {
 	struct svm_vcpu *s = svm_of(v);
 
@@ -185,7 +201,8 @@ static void asid_choose(struct svm_vcpu *s, struct svm_cpu *cpu)
 
 static void svm_tsc_offset_set(struct vcpu *v, u64 offset)
 {
-	svm_of(v)->vmcb->control.tsc_offset = offset;
+	svm_of(v)->tsc_offset = offset;
+	svm_of(v)->vmcb->control.tsc_offset = offset + v->nested.tsc_offset;
 }
 
 /* --- entering ------------------------------------------------------------------------------ */
@@ -218,7 +235,8 @@ static void state_in(struct vcpu *v, struct svm_cpu *cpu)
 	save->rsp = v->x.gpr[4];
 	save->rip = v->x.rip;
 	save->rflags = v->x.rflags;
-	c->int_ctl = (c->int_ctl & ~VMCB_INT_CTL_V_TPR) | vcpu_cr8_get(v);
+	if (!svm_tpr_is_l2s(v))
+		c->int_ctl = (c->int_ctl & ~VMCB_INT_CTL_V_TPR) | vcpu_cr8_get(v);
 	if (cpu->tsc_aux != v->x.tsc_aux && !insn_wrmsr(X86_MSR_TSC_AUX, v->x.tsc_aux))
 		cpu->tsc_aux = v->x.tsc_aux;
 	svm_breakpoints_load(v);
@@ -238,7 +256,7 @@ static void state_out(struct vcpu *v)
 	s->exitintinfo = c->exitintinfo;
 	c->eventinj = 0;
 	c->tlb_control = VMCB_TLB_NOTHING;
-	if ((c->int_ctl & 0xf) != vcpu_cr8_get(v))
+	if (!svm_tpr_is_l2s(v) && (c->int_ctl & 0xf) != vcpu_cr8_get(v))
 		vcpu_cr8_set(v, c->int_ctl & 0xf);
 	svm_step_end(v);
 }
@@ -254,6 +272,13 @@ static void entry_refuse(struct vcpu *v, struct exit *e)
 	*e = (struct exit){ .kind = EXIT_NOTHING };
 }
 
+/* The event is injected, then this interrupt ends the entry. */
+static void exit_at_once(struct vcpu *v)
+{
+	host_cpu_kick(host_cpu());
+	vcpu_request(v, REQ_EVENT);
+}
+
 static void svm_run(struct vcpu *v, struct exit *e)
 {
 	struct svm_vcpu *s = svm_of(v);
@@ -264,6 +289,8 @@ static void svm_run(struct vcpu *v, struct exit *e)
 		return;
 	}
 	state_in(v, cpu);
+	if (UNLIKELY(s->exit_at_once))
+		exit_at_once(v);
 	insn_vmrun(s->vmcb_pa, cpu->host_pa, v->x.gpr);
 	state_out(v);
 	svm_exit_describe(v, e);
@@ -299,4 +326,12 @@ const struct backend svm_backend = {
 	.tlb_flush = svm_tlb_flush,
 	.tsc_offset_set = svm_tsc_offset_set,
 	.msr_filter_update = svm_msr_filter_update,
+	.nested_exit = svm_nested_exit,
+	.nested_execute = svm_nested_execute,
+	.nested_event = svm_nested_event,
+	.nested_exception = svm_nested_exception,
+	.nested_fault = svm_nested_fault,
+	.nested_leave = svm_nested_leave,
+	.nested_get = svm_nested_get,
+	.nested_set = svm_nested_set,
 };

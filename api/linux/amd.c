@@ -25,9 +25,9 @@ static bool npt = true;
 module_param(npt, bool, 0444);
 MODULE_PARM_DESC(npt, "nested paging, where the processor has it; else shadow paging");
 
-static int nested;
-module_param(nested, int, 0444);
-MODULE_PARM_DESC(nested, "virtual AMD-V for guests; not available: only 0");
+static bool nested = true;
+module_param(nested, bool, 0444);
+MODULE_PARM_DESC(nested, "offer AMD-V to guests; needs nested paging");
 
 /* What is wrong with any processor: they need not be set up alike. */
 static void processor_check(void *worst)
@@ -56,22 +56,19 @@ static int amd_check(void)
 	if (worst)
 		return worst;
 	door_use_nested(npt);
+	door_allow_nesting(nested);
 	worst = door_check_backend(&svm_backend);
 	if (worst)
 		pr_err("AMD-V is here, but cannot be used: %d\n", worst);
 	npt = door_is_nested();
+	nested = nested && npt;
 	return worst;
 }
 
 static int __init amd_init(void)
 {
-	int r;
+	int r = amd_check();
 
-	if (nested) {
-		pr_err("nested=%d: nested virtualization is not available\n", nested);
-		return -EINVAL;
-	}
-	r = amd_check();
 	if (!r)
 		r = door_linux_open(&svm_backend, THIS_MODULE);
 	if (!r)

@@ -28,6 +28,11 @@ void door_use_nested(bool on)
 	core_use_nested(on);
 }
 
+void door_allow_nesting(bool on)
+{
+	core_allow_nesting(on);
+}
+
 bool door_is_nested(void)
 {
 	return core_is_nested();

@@ -19,6 +19,7 @@ struct vm *door_vcpu_vm(struct vcpu *v);
 void door_set_backend(const struct backend *be);
 int  door_check_backend(const struct backend *be);
 void door_use_nested(bool on);
+void door_allow_nesting(bool on);
 bool door_is_nested(void);
 #define DOOR_RUN_PAGES 3u	/* core/vcpu.h's VCPU_RUN_PAGES */
 

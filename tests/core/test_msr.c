@@ -48,10 +48,11 @@ static void bad_values_fault(void)
 		{ X86_MSR_LSTAR, 0x800000000000ull }, { X86_MSR_KERNEL_GS_BASE, 1ull << 62 },
 		{ X86_MSR_SYSENTER_EIP, 0x1234800000000000ull }, { X86_MSR_SFMASK, 1ull << 32 },
 		{ X86_MSR_PAT, 2 }, { X86_MSR_PAT, 0x0300000000000000ull }, { X86_MSR_PAT, 8 },
-		{ X86_MSR_TSC_AUX, 1ull << 32 }, { X86_MSR_EFER, X86_EFER_SVME }, { X86_MSR_EFER, 1ull << 40 },
+		{ X86_MSR_TSC_AUX, 1ull << 32 }, { X86_MSR_EFER, X86_EFER_LMSLE }, { X86_MSR_EFER, 1ull << 40 },
 		{ 0x2ff, 0x100 }, { 0x2ff, 2 }, { 0x200, 1ull << 50 }, { 0x201, 0x400 }, { 0x250, 0x02 },
 		{ 0x401, 1 }, { 0x400, 5 }, { 0x179, 1 }, { X86_MSR_DEBUGCTL, 0x40 }, { 0xc0010015, 1 },
-		{ 0xfe, 0 }, { 0xc0011029, 4 }, { 0xc0010010, 1 }, { X86_MSR_VM_HSAVE_PA, 0x1000 },
+		{ 0xfe, 0 }, { 0xc0011029, 4 }, { 0xc0010010, 1 }, { X86_MSR_VM_HSAVE_PA, 0x1800 },
+		{ X86_MSR_VM_HSAVE_PA, 1ull << 50 }, { X86_MSR_VM_CR, 0x20 },
 	};
 
 	script_create(false);

@@ -112,7 +112,7 @@ static void impossible_state_is_refused(void)
 	REFUSED(s.cr0 |= 1ull << 32);
 	REFUSED(s.cr4 = X86_CR4_VMXE);
 	REFUSED(s.cr4 = 1ull << 40);
-	REFUSED(s.efer = X86_EFER_SVME);
+	REFUSED(s.efer = X86_EFER_LMSLE);
 	REFUSED(s.efer = X86_EFER_LMA);				/* without paging */
 	REFUSED(s.cs.l = 1);
 	REFUSED(s.cr0 = 0x80000011; s.efer = X86_EFER_LME | X86_EFER_LMA);	/* without PAE */
@@ -277,7 +277,7 @@ static void capabilities(void)
 	EXPECT_EQ(vm_capability(NULL, KVM_CAP_HYPERV), 0);
 	EXPECT_EQ(vm_capability(NULL, KVM_CAP_S390_PSW), 0);
 	EXPECT_EQ(vm_capability(NULL, ~0u), 0);
-	EXPECT_EQ(vm_capability(NULL, KVM_CAP_NESTED_STATE), 0);
+	EXPECT_EQ(vm_capability(NULL, KVM_CAP_NESTED_STATE), 128 + 4096);
 	cap.flags = 1;
 	EXPECT_EQ(vm_enable_capability(script.vm, &cap), -EINVAL);
 	cap.flags = 0;

@@ -548,7 +548,7 @@ static void exits_are_described(void)
 	EXPECT_EQ(e.kind, EXIT_FAIL_ENTRY);
 	EXPECT_EQ(e.hardware_reason, VMEXIT_INVALID);
 	EXPECT_EQ(exit_of(0x200, 0, 0).kind, EXIT_FAIL_ENTRY);
-	EXPECT_EQ(exit_of(VMEXIT_VMRUN, 0, 0).kind, EXIT_UD);
+	EXPECT_EQ(exit_of(VMEXIT_VMRUN, 0, 0).kind, EXIT_NESTED);
 	EXPECT_EQ(exit_of(VMEXIT_WBINVD, 0, 0).kind, EXIT_INVD);
 	destroy();
 }

@@ -159,6 +159,7 @@ static int parse_exit_port(struct run_options *o, const char *value)
 
 static int parse_no_reboot(struct run_options *o, const char *value) { (void)value; o->no_reboot = true; return 0; }
 static int parse_interpret(struct run_options *o, const char *value) { (void)value; o->interpret = true; return 0; }
+static int parse_nested(struct run_options *o, const char *value) { (void)value; o->nested = true; return 0; }
 static int parse_help(struct run_options *o, const char *value) { (void)value; o->help = true; return 0; }
 
 static int parse_triple_fault(struct run_options *o, const char *value)
@@ -373,6 +374,8 @@ static const struct option table[] = {
 	 "the processor: ours in software, /dev/kvm, or whichever 'anykvm doctor' names"},
 	{"interpret", NULL, parse_interpret,
 	 "with --accel soft: interpret every instruction, translate none"},
+	{"nested", NULL, parse_nested,
+	 "offer the guest AMD-V, to run guests of its own"},
 	{"no-reboot", NULL, parse_no_reboot, "end with status 3 when the guest resets the machine"},
 	{"triple-fault", "stop|reset", parse_triple_fault,
 	 "what a triple fault does; stop, with status 4, if not given"},

@@ -35,6 +35,7 @@ struct run_options {
 	bool	no_reboot;
 	bool	triple_fault_resets;
 	bool	interpret;
+	bool	nested;
 	u16	exit_port;
 	bool	help;
 };

@@ -127,7 +127,8 @@ static int machine_make(struct run *r)
 {
 	struct machine_options options = {
 		.door = door_of(&r->o), .memory_bytes = r->o.memory_bytes, .cpus = r->o.cpus,
-		.no_reboot = r->o.no_reboot, .triple_fault_resets = r->o.triple_fault_resets,
+		.no_reboot = r->o.no_reboot, .nested = r->o.nested,
+		.triple_fault_resets = r->o.triple_fault_resets,
 	};
 	int error = machine_create(&r->m, &options);
 

@@ -3,7 +3,8 @@
  * cpuid.c - what CPUID tells the guest
  *
  * Everything KVM says it supports, with the host's topology replaced by ours: one socket,
- * as many cores as vCPUs, one thread each, and the APIC id is the vCPU's number.
+ * as many cores as vCPUs, one thread each, and the APIC id is the vCPU's number.  VT-x and
+ * AMD-V are taken out unless the guest is meant to be a hypervisor.
  *
  * Reference: Intel SDM, "CPUID - CPU Identification"; AMD APM volume 3, "Obtaining
  * Processor Information Via the CPUID Instruction".
@@ -20,7 +21,7 @@
 
 enum {
 	LEAF1_ECX_TSC_DEADLINE = 1 << 24, LEAF1_ECX_HYPERVISOR = (int)(1u << 31),
-	LEAF1_EDX_HTT = 1 << 28,
+	LEAF1_ECX_VMX = 1 << 5, LEAF1_EDX_HTT = 1 << 28, EXTENDED_ECX_SVM = 1 << 2,
 	TOPOLOGY_SMT = 1, TOPOLOGY_CORE = 2,
 };
 
@@ -107,6 +108,16 @@ static void topology_complete(struct kvm_cpuid2 *c, u32 leaf)
 							  .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
 }
 
+static void virtualization_hide(struct kvm_cpuid_entry2 *e)
+{
+	if (e->function == 1)
+		e->ecx &= ~(u32)LEAF1_ECX_VMX;
+	if (e->function == 0x80000001)
+		e->ecx &= ~(u32)EXTENDED_ECX_SVM;
+	if (e->function == 0x8000000a)
+		e->eax = e->ebx = e->ecx = e->edx = 0;
+}
+
 int vcpu_set_cpuid(struct vcpu *v)
 {
 	struct machine *m = v->m;
@@ -123,6 +134,8 @@ int vcpu_set_cpuid(struct vcpu *v)
 		c->nent = MIN_OF(c->nent, (u32)ENTRIES_MAX);
 		topology_complete(c, 0xb);
 		topology_complete(c, 0x1f);
+		for (u32 i = 0; !m->options.nested && i < c->nent; i++)
+			virtualization_hide(&c->entries[i]);
 		for (u32 i = 0; i < c->nent; i++)
 			entry_adapt(&c->entries[i], m->cpus, v->index, deadline);
 		error = m->door->ioctl(v->handle, KVM_SET_CPUID2, (unsigned long)c);

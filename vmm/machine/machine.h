@@ -63,6 +63,7 @@ struct machine_options {
 	const struct kvm_door *door;
 	u64	memory_bytes;
 	unsigned cpus;
+	bool	nested;			/* the guest may be a hypervisor */
 	bool	no_reboot;		/* a reset ends it */
 	bool	triple_fault_resets;	/* else a triple fault ends it */
 };
