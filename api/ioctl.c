@@ -171,14 +171,24 @@ static int emulated_cpuid(struct call *c)
 
 static int mce_cap_supported(struct call *c)
 {
-	*(u64 *)c->data = BIT_U64(24) | BIT_U64(8) | 32;	/* MCG_SER_P, MCG_CTL_P, banks */
+	*(u64 *)c->data = VCPU_MCG_CAP | VCPU_MCE_BANKS;
 	return 0;
 }
 
-static int system_attr(struct call *c)
+/* The one attribute: which XCR0 bits guests can have. */
+static int system_attr_has(struct call *c)
 {
-	(void)c;
-	return -ENXIO;
+	const struct kvm_device_attr *a = c->data;
+
+	return !a->group && a->attr == KVM_X86_XCOMP_GUEST_SUPP ? 0 : -ENXIO;
+}
+
+static int system_attr_get(struct call *c)
+{
+	const struct kvm_device_attr *a = c->data;
+	u64 xcr0 = cpuid_xcr0_supported();
+
+	return system_attr_has(c) ? -ENXIO : host_copy_out(a->addr, &xcr0, sizeof(xcr0));
 }
 
 /* --- MSRs in lists ------------------------------------------------------------- */
@@ -410,6 +420,22 @@ static int ioeventfd(struct call *c)
 	return LOCKED(c, eventfd_ioeventfd(c->vm, c->data));
 }
 
+static int register_coalesced(struct call *c)
+{
+	return LOCKED(c, coalesced_register(c->vm, c->data));
+}
+
+static int unregister_coalesced(struct call *c)
+{
+	return LOCKED(c, coalesced_unregister(c->vm, c->data));
+}
+
+/* The VM's or the vCPU's. */
+static int get_stats_fd(struct call *c)
+{
+	return c->v ? the_door->install_stats(c->vm, c->v) : LOCKED(c, the_door->install_stats(c->vm, NULL));
+}
+
 static int create_pit2(struct call *c)
 {
 	return LOCKED(c, irq_create_pit(c->vm, c->data));
@@ -518,6 +544,7 @@ FORWARD(get_mp_state, vcpu_get_mp_state)
 FORWARD(set_mp_state, vcpu_set_mp_state)
 FORWARD(set_guest_debug, vcpu_set_guest_debug)
 FORWARD(translate, vcpu_translate)
+FORWARD(set_mce, vcpu_set_mce)
 
 static int get_lapic(struct call *c)
 {
@@ -694,13 +721,12 @@ static int set_vapic_addr(struct call *c)
 
 static int setup_mce(struct call *c)
 {
-	u64 cap = *(u64 *)c->data;
+	return vcpu_setup_mce(c->v, *(u64 *)c->data);
+}
 
-	if ((cap & 0xff) == 0 || (cap & 0xff) > 32 ||
-	    (cap & ~(BIT_U64(24) | BIT_U64(8) | 0xff | 0xff0000)))
-		return -EINVAL;
-	c->v->mcg_cap = cap;
-	return 0;
+static int vcpu_enable_cap(struct call *c)
+{
+	return vcpu_enable_capability(c->v, c->data);
 }
 
 static int kvmclock_ctrl(struct call *c)

@@ -21,6 +21,8 @@ struct door {
 	 */
 	int (*install_vm)(struct vm *vm);
 	int (*install_vcpu)(struct vcpu *v, void *run);
+	/* A handle to read statistics from (core/stats.h); v NULL: the VM's.  -errno */
+	int (*install_stats)(struct vm *vm, struct vcpu *v);
 	/* The pages of vcpu_create(); NULL without memory.  Freed if it is never installed. */
 	void *(*run_alloc)(void);
 	void (*run_free)(void *run);

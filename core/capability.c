@@ -12,6 +12,9 @@
 
 #include "core/vm.h"
 
+/* MWAIT needs a processor that says it is safe, and CSTATE has nothing to intercept. */
+#define EXITS_CAN_BE_DISABLED (KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE | KVM_X86_DISABLE_EXITS_CSTATE)
+
 static const struct { u32 capability; int answer; } constants[] = {
 	{ KVM_CAP_IRQCHIP, 1 },
 	{ KVM_CAP_HLT, 1 },
@@ -74,6 +77,12 @@ static const struct { u32 capability; int answer; } constants[] = {
 	{ KVM_CAP_X86_USER_SPACE_MSR, 1 }, { KVM_CAP_X86_MSR_FILTER, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET },
 	{ KVM_CAP_SREGS2, 1 },
+	{ KVM_CAP_COALESCED_MMIO, VCPU_RING_PAGE }, { KVM_CAP_COALESCED_PIO, 1 },
+	{ KVM_CAP_BINARY_STATS_FD, 1 }, { KVM_CAP_STEAL_TIME, 1 },
+	{ KVM_CAP_X86_DISABLE_EXITS, EXITS_CAN_BE_DISABLED },
+	{ KVM_CAP_MSR_PLATFORM_INFO, 1 }, { KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 },
+	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1 }, { KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
+	{ KVM_CAP_SYS_ATTRIBUTES, 1 }, { KVM_CAP_PCI_SEGMENT, 1 }, { KVM_CAP_VAPIC, 1 },
 };
 
 static int quirks_known(void)
@@ -133,6 +142,14 @@ static int split_irqchip_enable(struct vm *vm, u64 pins)
 	return 0;
 }
 
+static int exits_disable(struct vm *vm, u64 exits)
+{
+	if (exits & ~(u64)KVM_X86_DISABLE_VALID_EXITS)
+		return -EINVAL;
+	vm->disabled_exits |= (u32)exits & EXITS_CAN_BE_DISABLED;
+	return 0;
+}
+
 int vm_enable_capability(struct vm *vm, const struct kvm_enable_cap *cap)
 {
 	if (cap->flags)
@@ -162,11 +179,39 @@ int vm_enable_capability(struct vm *vm, const struct kvm_enable_cap *cap)
 		vm->user_msr_exit_reasons = (u32)cap->args[0];
 		vm->user_msr_exits_enabled = cap->args[0] != 0;
 		return 0;
+	case KVM_CAP_X86_DISABLE_EXITS:
+		return exits_disable(vm, cap->args[0]);
+	case KVM_CAP_MSR_PLATFORM_INFO:
+		vm->platform_info_hidden = !cap->args[0];
+		return 0;
+	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
+		if (cap->args[0] & ~1ull)
+			return -EINVAL;
+		vm->exit_on_emulation_failure = cap->args[0];
+		return 0;
+	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
+		if (cap->args[0] & ~1ull)
+			return -EINVAL;
+		vm->triple_fault_event = cap->args[0];
+		return 0;
 	case KVM_CAP_MAX_VCPU_ID:
 		if (!cap->args[0] || cap->args[0] > VM_MAX_VCPU_ID ||
 		    (vm->max_vcpu_ids && vm->max_vcpu_ids != cap->args[0]))
 			return -EINVAL;
 		vm->max_vcpu_ids = (u32)cap->args[0];
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+int vcpu_enable_capability(struct vcpu *v, const struct kvm_enable_cap *cap)
+{
+	if (cap->flags)
+		return -EINVAL;
+	switch (cap->cap) {
+	case KVM_CAP_ENFORCE_PV_FEATURE_CPUID:
+		v->pv_enforced = cap->args[0];
 		return 0;
 	default:
 		return -EINVAL;

@@ -18,7 +18,7 @@
  * Locking: clock.lock, a spin, guards the VM's part.  v->lock guards the vCPU's, except
  * that tsc_offset is read from any context.
  * Reference: Linux, Documentation/virt/kvm/x86/msr.rst, "MSR_KVM_SYSTEM_TIME_NEW".
- * Not modelled: TSC scaling; time that the host stole (nobody below can tell): it stays 0.
+ * Not modelled: TSC scaling.
  */
 #include <linux/errno.h>
 #include <linux/kvm_para.h>
@@ -305,24 +305,48 @@ static void wall_clock_write(struct vm *vm, gpa_t page)
 	guest_write(vm, page, &version, sizeof(version));
 }
 
+static u64 (*the_run_delay)(void);
+
+void clock_set_run_delay(u64 (*run_delay)(void))
+{
+	the_run_delay = run_delay;
+}
+
+static u64 run_delay_now(void)
+{
+	return the_run_delay ? the_run_delay() : 0;
+}
+
+/* A vCPU's thread is here again: it may have waited for a processor in the meantime. */
+void clock_steal_begin(struct vcpu *v)
+{
+	if (v->steal_time_msr & KVM_MSR_ENABLED)
+		vcpu_request(v, REQ_STEAL_UPDATE);
+}
+
 void clock_steal_update(struct vcpu *v)
 {
 	gpa_t page = v->steal_time_msr & KVM_STEAL_VALID_BITS;
-	gpa_t version_at = page + offsetof(struct kvm_steal_time, version);
-	u32 version;
-	u8 running = 0;
+	struct kvm_steal_time s;
+	u64 delay;
 
-	if (!(v->steal_time_msr & KVM_MSR_ENABLED) ||
-	    guest_read(v->vm, version_at, &version, sizeof(version)))
+	if (!(v->steal_time_msr & KVM_MSR_ENABLED) || guest_read(v->vm, page, &s, sizeof(s)))
 		return;
-	version = (version | 1) + 2;
-	if (guest_write(v->vm, version_at, &version, sizeof(version)))
+	delay = run_delay_now();
+	s.version = (s.version | 1) + 2;
+	if (guest_write(v->vm, page + offsetof(struct kvm_steal_time, version), &s.version, sizeof(s.version)))
 		return;
 	atomic_fence();
-	guest_write(v->vm, page + offsetof(struct kvm_steal_time, preempted), &running, 1);
+	/* Another thread than the last time has another count. */
+	if (delay > v->run_delay)
+		s.steal += delay - v->run_delay;
+	v->run_delay = delay;
+	s.preempted = 0;
+	guest_write(v->vm, page + offsetof(struct kvm_steal_time, steal), &s.steal, sizeof(s.steal));
+	guest_write(v->vm, page + offsetof(struct kvm_steal_time, preempted), &s.preempted, 1);
 	atomic_fence();
-	version++;
-	guest_write(v->vm, version_at, &version, sizeof(version));
+	s.version++;
+	guest_write(v->vm, page + offsetof(struct kvm_steal_time, version), &s.version, sizeof(s.version));
 }
 
 /* --- MSRs ------------------------------------------------------------------------------------------ */
@@ -345,6 +369,7 @@ int clock_msr_set(struct vcpu *v, u32 msr, u64 data, bool host)
 		if (data & KVM_STEAL_RESERVED_MASK)
 			return 1;
 		v->steal_time_msr = data;
+		v->run_delay = run_delay_now();	/* what was before is not counted */
 		vcpu_request(v, REQ_STEAL_UPDATE);
 		return 0;
 	default:

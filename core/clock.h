@@ -62,6 +62,12 @@ int  clock_guest_paused(struct vcpu *v);
 int  clock_msr_set(struct vcpu *v, u32 msr, u64 data, bool host);
 int  clock_msr_get(struct vcpu *v, u32 msr, u64 *data, bool host);
 void clock_update(struct vcpu *v);			/* REQ_CLOCK_UPDATE.  [sleep] in srcu */
-void clock_steal_update(struct vcpu *v);
+/*
+ * How long the calling thread has waited for a processor since it began, in ns: what the
+ * door knows of it.  Without such a door no time is ever stolen.
+ */
+void clock_set_run_delay(u64 (*run_delay)(void));	/* [sleep] once */
+void clock_steal_begin(struct vcpu *v);
+void clock_steal_update(struct vcpu *v);		/* REQ_STEAL_UPDATE.  [sleep] in srcu */
 
 #endif

@@ -192,7 +192,8 @@ static void hypervisor_leaves_add(struct list_out *out)
 	u32 features[4] = {
 		B(KVM_FEATURE_CLOCKSOURCE) | B(KVM_FEATURE_NOP_IO_DELAY) | B(KVM_FEATURE_CLOCKSOURCE2) |
 		B(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT) | B(KVM_FEATURE_STEAL_TIME) |
-		B(KVM_FEATURE_PV_UNHALT) | B(KVM_FEATURE_PV_SEND_IPI)
+		B(KVM_FEATURE_PV_UNHALT) | B(KVM_FEATURE_PV_SEND_IPI) | B(KVM_FEATURE_PV_EOI) |
+		B(KVM_FEATURE_POLL_CONTROL) | B(KVM_FEATURE_PV_SCHED_YIELD)
 	};
 
 	__builtin_memcpy(&r[1], KVM_SIGNATURE, 12);
@@ -259,16 +260,21 @@ int cpuid_supported(struct kvm_cpuid_entry2 *entries, u32 *count)
 
 /* --- what a vCPU has --------------------------------------------------------------- */
 
-static struct kvm_cpuid_entry2 *entry_find(struct vcpu *v, u32 leaf, u32 subleaf)
+static struct kvm_cpuid_entry2 *entry_in(struct kvm_cpuid_entry2 *entries, u32 count, u32 leaf, u32 subleaf)
 {
-	for (u32 n = 0; n < v->cpuid_count; n++) {
-		struct kvm_cpuid_entry2 *e = &v->cpuid[n];
+	for (u32 n = 0; n < count; n++) {
+		struct kvm_cpuid_entry2 *e = &entries[n];
 
 		if (e->function == leaf &&
 		    (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == subleaf))
 			return e;
 	}
 	return NULL;
+}
+
+static struct kvm_cpuid_entry2 *entry_find(struct vcpu *v, u32 leaf, u32 subleaf)
+{
+	return entry_in(v->cpuid, v->cpuid_count, leaf, subleaf);
 }
 
 const struct kvm_cpuid_entry2 *cpuid_find(struct vcpu *v, u32 leaf, u32 subleaf)
@@ -368,12 +374,10 @@ static void derive(struct vcpu *v)
 	v->vm->be->intercepts_update(v);
 }
 
-void cpuid_update_runtime(struct vcpu *v)
+static void runtime_patch(struct vcpu *v, struct kvm_cpuid_entry2 *entries, u32 count)
 {
-	struct kvm_cpuid_entry2 *e = entry_find(v, 1, 0);
+	struct kvm_cpuid_entry2 *e = entry_in(entries, count, 1, 0);
 
-	if (!v->cpuid_count)
-		return;
 	vcpu_regs_need(v, REGS_CR);
 	if (e) {
 		e->ecx &= ~B(27);
@@ -383,36 +387,32 @@ void cpuid_update_runtime(struct vcpu *v)
 		if (v->apic_base & BIT_U64(11))
 			e->edx |= B(9);
 	}
-	e = entry_find(v, 7, 0);
+	e = entry_in(entries, count, 7, 0);
 	if (e) {
 		e->ecx &= ~B(4);	/* OSPKE */
 		if ((e->ecx & B(3)) && (v->x.cr4 & X86_CR4_PKE))
 			e->ecx |= B(4);
 	}
-	e = entry_find(v, 0xd, 0);
+	e = entry_in(entries, count, 0xd, 0);
 	if (e)
 		e->ebx = fpu_bytes(v->x.xcr0);
-	e = entry_find(v, 0xd, 1);
+	e = entry_in(entries, count, 0xd, 1);
 	if (e && (e->eax & (B(1) | B(3))))
 		e->ebx = fpu_compact_bytes(v->x.xcr0);
+}
+
+void cpuid_update_runtime(struct vcpu *v)
+{
+	if (v->cpuid_count)
+		runtime_patch(v, v->cpuid, v->cpuid_count);
 }
 
 int vcpu_set_cpuid(struct vcpu *v, const struct kvm_cpuid_entry2 *entries, u32 count)
 {
 	struct kvm_cpuid_entry2 *copy = NULL;
 	u64 bytes = (u64)count * sizeof(*copy);
+	bool same;
 
-	if (v->launched) {
-		/* A running guest's processor does not change; setting the same again is fine. */
-		if (count != v->cpuid_count)
-			return -EINVAL;
-		for (u32 n = 0; n < count; n++)
-			if (entries[n].function != v->cpuid[n].function ||
-			    entries[n].index != v->cpuid[n].index ||
-			    entries[n].flags != v->cpuid[n].flags || entries[n].eax != v->cpuid[n].eax)
-				return -EINVAL;
-		return 0;
-	}
 	for (u32 n = 0; n < count; n++)
 		if (entries[n].function == 0x80000008) {
 			u32 linear = entries[n].eax >> 8 & 0xff;
@@ -425,6 +425,13 @@ int vcpu_set_cpuid(struct vcpu *v, const struct kvm_cpuid_entry2 *entries, u32 c
 		if (!copy)
 			return -ENOMEM;
 		__builtin_memcpy(copy, entries, bytes);
+	}
+	if (v->launched) {	/* a running guest's processor does not change; the same again is fine */
+		if (count)
+			runtime_patch(v, copy, count);
+		same = count == v->cpuid_count && (!count || !__builtin_memcmp(copy, v->cpuid, bytes));
+		host_free(copy);
+		return same ? 0 : -EINVAL;
 	}
 	host_free(v->cpuid);
 	v->cpuid = copy;

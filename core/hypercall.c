@@ -17,6 +17,7 @@
 
 #include "base/bits.h"
 #include "core/lapic.h"
+#include "core/pv.h"
 #include "core/vm.h"
 
 /* A lock's holder wakes the vCPU that waits for it in HLT, by APIC id. */
@@ -61,17 +62,20 @@ static u64 serve(struct vcpu *v, u64 number, const u64 args[4], bool is_64bit)
 	case KVM_HC_VAPIC_POLL_IRQ:
 		return 0;	/* the exit itself was the point */
 	case KVM_HC_KICK_CPU:	/* RBX: flags, none defined */
+		if (!pv_has(v, KVM_FEATURE_PV_UNHALT))
+			break;
 		return kick(v, args[1]);
 	case KVM_HC_SCHED_YIELD:
+		if (!pv_has(v, KVM_FEATURE_PV_SCHED_YIELD))
+			break;
 		host_yield();
 		return 0;
 	case KVM_HC_SEND_IPI:
-		if (!v->lapic)
-			return (u64)-KVM_ENOSYS;
+		if (!v->lapic || !pv_has(v, KVM_FEATURE_PV_SEND_IPI))
+			break;
 		return send_ipi(v, is_64bit ? args : halves, is_64bit ? 128 : 64, args[2], args[3]);
-	default:
-		return (u64)-KVM_ENOSYS;
 	}
+	return (u64)-KVM_ENOSYS;
 }
 
 void hypercall_execute(struct vcpu *v)

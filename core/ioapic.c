@@ -156,6 +156,11 @@ int ioapic_line(struct ioapic *io, unsigned source, unsigned pin, bool level)
 	return taken;
 }
 
+bool ioapic_has_vector(const struct ioapic *io, unsigned vector)
+{
+	return bit_test_atomic(io->vectors, vector);
+}
+
 void ioapic_eoi(struct ioapic *io, unsigned vector, bool level, bool directed)
 {
 	u64 flags;

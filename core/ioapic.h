@@ -24,6 +24,8 @@ int  ioapic_line(struct ioapic *io, unsigned source, unsigned pin, bool level);
 /* A LAPIC ended this vector; directed: without telling us, the guest will write EOI itself. [any] */
 void ioapic_eoi(struct ioapic *io, unsigned vector, bool level, bool directed);
 
+bool ioapic_has_vector(const struct ioapic *io, unsigned vector);	/* of some pin.  [any] */
+
 void ioapic_get(struct ioapic *io, struct kvm_ioapic_state *state);
 void ioapic_set(struct ioapic *io, const struct kvm_ioapic_state *state);
 

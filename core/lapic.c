@@ -133,6 +133,20 @@ static void end_of_interrupt(struct lapic *l)
 	vcpu_request(l->v, REQ_EVENT);
 }
 
+int lapic_in_service_alone(const struct lapic *l)
+{
+	int vector = lapic_is_on(l) ? highest(l, APIC_ISR) : -1;
+
+	if (vector < 0 || lapic_vector_test(l, APIC_TMR, (unsigned)vector) || highest(l, APIC_IRR) >= 0)
+		return -1;
+	return vector;
+}
+
+void lapic_eoi(struct lapic *l)
+{
+	end_of_interrupt(l);
+}
+
 static void tpr_set(struct lapic *l, u32 tpr)
 {
 	lapic_reg_set(l, APIC_TPR, tpr & 0xff);

@@ -119,6 +119,10 @@ static inline bool lapic_is_software_enabled(const struct lapic *l)
 	return lapic_reg(l, APIC_SPIV) & APIC_SPIV_ENABLED;
 }
 
+/* The vector in service if it is edge triggered and no other is requested; -1.  v->lock held */
+int  lapic_in_service_alone(const struct lapic *l);
+void lapic_eoi(struct lapic *l);		/* as a write of EOI.  v->lock held */
+
 /* --- delivery (lapic_deliver.c), all [any] --------------------------------- */
 
 struct lapic_message {

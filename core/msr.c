@@ -15,6 +15,7 @@
 #include <linux/errno.h>
 #include <linux/kvm_para.h>
 
+#include "core/pv.h"
 #include "core/vm.h"
 #include "insn/insn.h"
 #include "x86/feature.h"
@@ -26,7 +27,7 @@ enum {
 	MSR_PLATFORM_ID = 0x17, MSR_EBL_CR_POWERON = 0x2a, MSR_FEATURE_CONTROL = 0x3a,
 	MSR_UCODE_WRITE = 0x79, MSR_UCODE_REV = 0x8b, MSR_SMBASE = 0x9e, MSR_PLATFORM_INFO = 0xce,
 	MSR_MTRRCAP = 0xfe, MSR_ARCH_CAPABILITIES = 0x10a, MSR_BBL_CR_CTL3 = 0x11e,
-	MSR_MCG_CAP = 0x179, MSR_MCG_STATUS, MSR_MCG_CTL, MSR_PERF_STATUS = 0x198, MSR_PERF_CTL,
+	MSR_MISC_FEATURES = 0x140, MSR_MCG_CAP = 0x179, MSR_MCG_STATUS, MSR_MCG_CTL, MSR_PERF_STATUS = 0x198, MSR_PERF_CTL,
 	MSR_MISC_ENABLE = 0x1a0, MSR_LBR_FROM = 0x1db, MSR_LBR_TO, MSR_INT_FROM, MSR_INT_TO,
 	MSR_MTRR_VARIABLE = 0x200, MSR_MTRR_FIX64K = 0x250, MSR_MTRR_FIX16K = 0x258,
 	MSR_MTRR_FIX4K = 0x268, MSR_MTRR_DEF_TYPE = 0x2ff, MSR_MC0_CTL = 0x400,
@@ -375,6 +376,8 @@ int msr_get(struct vcpu *v, u32 index, u64 *data, bool host)
 	const struct row *row = row_find(index);
 	u64 *reg;
 
+	if (!pv_msr_is_allowed(v, index))
+		return GP;
 	if (row)
 		return row_get(v, row, data);
 	if (is_kvm_clock(index))
@@ -423,6 +426,17 @@ int msr_get(struct vcpu *v, u32 index, u64 *data, bool host)
 	case X86_MSR_DEBUGCTL:
 		*data = v->debugctl;
 		return 0;
+	case MSR_KVM_PV_EOI_EN:
+		*data = v->eoi_msr;
+		return 0;
+	case MSR_PLATFORM_INFO:
+		if (!host && v->vm->platform_info_hidden)
+			return GP;
+		*data = v->platform_info;
+		return 0;
+	case MSR_MISC_FEATURES:
+		*data = v->misc_features;
+		return 0;
 	case MSR_MISC_ENABLE:
 		*data = v->misc_enable;
 		return 0;
@@ -457,6 +471,8 @@ int msr_set(struct vcpu *v, u32 index, u64 data, bool host)
 	const struct row *row = row_find(index);
 	u64 *reg;
 
+	if (!pv_msr_is_allowed(v, index))
+		return GP;
 	if (row)
 		return row_set(v, row, data);
 	if (is_kvm_clock(index))
@@ -493,6 +509,18 @@ int msr_set(struct vcpu *v, u32 index, u64 data, bool host)
 		return tsc_aux_set(v, data, host);
 	case X86_MSR_DEBUGCTL:
 		return debugctl_set(v, data);
+	case MSR_KVM_PV_EOI_EN:
+		return pv_eoi_msr_set(v, data) ? GP : 0;
+	case MSR_PLATFORM_INFO:		/* CPUID faulting stays while it is in use */
+		if (!host || (!(data & BIT_U64(31)) && v->misc_features))
+			return GP;
+		v->platform_info = data;
+		return 0;
+	case MSR_MISC_FEATURES:
+		if (data & ~1ull || (data && !(v->platform_info & BIT_U64(31))))
+			return GP;
+		v->misc_features = data;
+		return 0;
 	case MSR_MISC_ENABLE:
 		return misc_enable_set(v, data, host);
 	case MSR_UCODE_REV:
@@ -531,7 +559,7 @@ static const u32 saved[] = {
 	X86_MSR_KERNEL_GS_BASE, X86_MSR_SFMASK, X86_MSR_LSTAR, X86_MSR_TSC, X86_MSR_PAT,
 	X86_MSR_VM_HSAVE_PA, X86_MSR_TSC_AUX,
 	MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW,
-	MSR_KVM_STEAL_TIME, MSR_KVM_POLL_CONTROL,
+	MSR_KVM_STEAL_TIME, MSR_KVM_POLL_CONTROL, MSR_KVM_PV_EOI_EN, MSR_PLATFORM_INFO, MSR_MISC_FEATURES,
 	X86_MSR_TSC_ADJUST, X86_MSR_TSC_DEADLINE, MSR_MISC_ENABLE, MSR_MCG_STATUS, MSR_MCG_CTL,
 	MSR_SMBASE, MSR_HWCR, MSR_UCODE_REV, MSR_OSVW_LENGTH, MSR_OSVW_STATUS, X86_MSR_DEBUGCTL,
 	MSR_MTRR_DEF_TYPE, MSR_MTRR_FIX64K, MSR_MTRR_FIX16K, MSR_MTRR_FIX16K + 1, MSR_MTRR_FIX4K,

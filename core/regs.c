@@ -242,6 +242,10 @@ int vcpu_get_events(struct vcpu *v, struct kvm_vcpu_events *e)
 	e->nmi.pending = atomic_load_acquire(&q->nmi.pending) != 0;
 	e->nmi.masked = be->nmi_masked_get(v);
 
+	if (v->vm->triple_fault_event) {
+		e->triple_fault.pending = atomic_load_acquire(&v->requests) >> REQ_TRIPLE_FAULT & 1;
+		e->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	}
 	e->sipi_vector = 0;		/* as KVM: never valid on the way out */
 	e->flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
 	return 0;
@@ -250,7 +254,8 @@ int vcpu_get_events(struct vcpu *v, struct kvm_vcpu_events *e)
 static bool events_are_valid(struct vcpu *v, const struct kvm_vcpu_events *e)
 {
 	u32 known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
-		    KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_PAYLOAD;
+		    KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_PAYLOAD |
+		    (v->vm->triple_fault_event ? KVM_VCPUEVENT_VALID_TRIPLE_FAULT : 0);
 
 	if (e->flags & ~known)
 		return false;
@@ -297,6 +302,11 @@ int vcpu_set_events(struct vcpu *v, const struct kvm_vcpu_events *e)
 		atomic_store_release(&v->pending_sipi, 0x100u | (e->sipi_vector & 0xff));
 	if ((e->flags & KVM_VCPUEVENT_VALID_SMM) && v->lapic)
 		atomic_store_release(&v->pending_init, e->smi.latched_init ? 1u : 0u);
+	if (e->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
+		vcpu_request_take(v, REQ_TRIPLE_FAULT);
+		if (e->triple_fault.pending)
+			vcpu_request(v, REQ_TRIPLE_FAULT);
+	}
 	vcpu_request(v, REQ_EVENT);
 	return 0;
 }

@@ -24,6 +24,7 @@
 
 #include "core/event.h"
 #include "core/hypercall.h"
+#include "core/pv.h"
 #include "core/vm.h"
 #include "insn/insn.h"
 
@@ -379,6 +380,11 @@ static enum next exit_cpuid(struct vcpu *v, const struct exit *e)
 	u32 r[4] = { (u32)v->x.gpr[0], (u32)v->x.gpr[3], (u32)v->x.gpr[1], (u32)v->x.gpr[2] };
 
 	VCPU_COUNT(v, cpuid_exits);
+	if (v->misc_features & 1) {	/* CPUID faulting */
+		vcpu_regs_need(v, REGS_SEG);
+		if (v->x.cpl)
+			return inject_gp(v);
+	}
 	cpuid_execute(v, &r[0], &r[1], &r[2], &r[3]);
 	vcpu_regs_dirty(v, REGS_GPR);
 	v->x.gpr[0] = r[0];
@@ -622,13 +628,16 @@ static enum next enter_and_handle(struct vcpu *v)
 		return next;
 	if (events_need_choosing(v))
 		event_inject(v);
+	pv_eoi_offer(v);
 	if (!enter(v, &e)) {
 		VCPU_COUNT(v, entries_cancelled);
 		vcpu_request(v, REQ_EVENT);	/* what was chosen is chosen again */
+		pv_eoi_collect(v);
 		return NEXT_ENTER;
 	}
 	VCPU_COUNT(v, exits);
 	event_collect(v);
+	pv_eoi_collect(v);
 	return exit_handle(v, &e);
 }
 
@@ -693,6 +702,7 @@ static enum next block(struct vcpu *v)
 	v->srcu_cookie = host_srcu_enter(&v->vm->srcu);
 	if (r == -EINTR)
 		return leave_for_signal(v);
+	clock_steal_begin(v);
 	apic_events_accept(v);
 	if (atomic_load_acquire(&v->mp_state) == KVM_MP_STATE_HALTED && event_wakes(v)) {
 		VCPU_COUNT(v, halt_wakeup);
@@ -824,6 +834,7 @@ int vcpu_run(struct vcpu *v)
 	r = -EINVAL;
 	if (!v->lapic && vcpu_cr8_set(v, atomic_load_relaxed(&run->cr8)))
 		goto out;
+	clock_steal_begin(v);
 	if (complete(v) == NEXT_ENTER) {
 		if (atomic_load_relaxed(&run->immediate_exit))
 			v->run_result = -EINTR;

@@ -157,8 +157,12 @@ void vcpu_reset(struct vcpu *v, bool init)
 		v->mtrr.default_type = 0;
 		v->poll_control = 1;
 		v->nested.vm_cr = v->nested.hsave_pa = 0;
+		v->platform_info = BIT_U64(31);	/* CPUID faulting can be had */
+		v->misc_features = 0;
 		v->cr8 = 0;
 	}
+	v->eoi_msr = 0;
+	v->eoi_offered = false;
 	be->shadow_set(v, 0);
 	be->nmi_masked_set(v, false);
 	if (v->lapic)
@@ -242,6 +246,8 @@ static int vcpu_publish(struct vcpu *v)
 	if (vm_vcpu_by_id(vm, v->id))
 		return -EEXIST;
 	v->index = count;
+	if (!vm->coalesced.ring)	/* all see the first one's */
+		vm->coalesced.ring = (void *)((u8 *)v->run + VCPU_RING_PAGE * PAGE_BYTES);
 	atomic_store_release(&vm->vcpus[count], v);
 	atomic_store_release(&vm->vcpu_count, count + 1);
 	return 0;
@@ -260,6 +266,7 @@ int vcpu_create(struct vm *vm, u32 id, void *run, struct vcpu **out)
 	v->vm = vm;
 	v->id = id;
 	v->run = run;
+	v->stat = v->stat_own;
 	v->pio_page = (u8 *)run + KVM_PIO_PAGE_OFFSET * PAGE_BYTES;
 	host_mutex_init(&v->lock, &vcpu_lock_class);
 	host_wait_init(&v->wait);

@@ -64,6 +64,7 @@ enum vcpu_completion { COMPLETE_NOTHING, COMPLETE_IO, COMPLETE_EMULATE, COMPLETE
 		       COMPLETE_MSR_WRITE, COMPLETE_HYPERCALL, COMPLETE_HLT };
 
 #define VCPU_MCE_BANKS	32u
+#define VCPU_MCG_CAP	(BIT_U64(24) | BIT_U64(8))	/* MCG_SER_P, MCG_CTL_P can be had */
 #define VCPU_MTRRS	8u	/* variable ranges */
 
 struct vcpu {
@@ -110,12 +111,15 @@ struct vcpu {
 	u64 tsc_offset, tsc_adjust, tsc_khz;
 	u64 system_time_msr, steal_time_msr, async_pf_msr, eoi_msr;
 	u32 clock_version;
+	u64 run_delay;		/* the thread's wait when steal time was last told */
+	bool eoi_offered;	/* core/pv.h */
+	bool pv_enforced;	/* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
 
 	u64 misc_enable, debugctl, mcg_status, mcg_cap, mcg_ctl, spec_ctrl;
 	u64 mce_bank[VCPU_MCE_BANKS * 4];	/* CTL STATUS ADDR MISC of each */
 	struct { u64 default_type, fixed[11], variable[2 * VCPU_MTRRS]; } mtrr;
 	u64 hwcr, microcode_revision, osvw_length, osvw_status, arch_capabilities, smbase;
-	u64 poll_control, nb_cfg_ecs, bu_cfg2;
+	u64 poll_control, nb_cfg_ecs, bu_cfg2, platform_info, misc_features;
 	u8  ioapic_eoi_vector;	/* with REQ_IOAPIC_EOI */
 	s32 external_vector;	/* split irqchip: from the client's PIC; -1 if none */
 	u32 guest_debug;	/* KVM_GUESTDBG_* */
@@ -126,7 +130,8 @@ struct vcpu {
 	struct vcpu_nested nested;
 
 	bool launched;		/* has been run: CPUID is frozen */
-	u64 stat[64];		/* by enum vcpu_stat, core/stat.def */
+	u64 *stat;		/* by enum vcpu_stat, core/stat.def; stat_own, or what a door shows */
+	u64 stat_own[64];
 };
 
 /* Ask for something before the next entry; does not wake or kick.  [any] */
@@ -153,6 +158,7 @@ void vcpu_kick(struct vcpu *v);
  * coalesced MMIO.  0 and *v, -EEXIST, -EINVAL, -ENOMEM.  [sleep]
  */
 #define VCPU_RUN_PAGES	3u
+#define VCPU_RING_PAGE	2u	/* of them: the ring, which is the VM's, of its first vCPU */
 int  vcpu_create(struct vm *vm, u32 id, void *run, struct vcpu **v);
 void vcpu_destroy(struct vcpu *v);		/* [sleep] after its last use */
 void vcpu_reset(struct vcpu *v, bool init);	/* [sleep] power-up, or INIT */
@@ -201,6 +207,10 @@ int  vcpu_set_guest_debug(struct vcpu *v, const struct kvm_guest_debug *d);
 int  vcpu_translate(struct vcpu *v, struct kvm_translation *t);
 int  vcpu_interrupt(struct vcpu *v, u32 vector);	/* KVM_INTERRUPT, no in-kernel irqchip */
 int  vcpu_set_tsc_khz(struct vcpu *v, u32 khz);
+int  vcpu_setup_mce(struct vcpu *v, u64 cap);		/* mce.c */
+int  vcpu_set_mce(struct vcpu *v, const struct kvm_x86_mce *mce);
+/* KVM_ENABLE_CAP on a vCPU (capability.c).  -EINVAL if unknown. */
+int  vcpu_enable_capability(struct vcpu *v, const struct kvm_enable_cap *cap);
 
 /* CPUID (cpuid.c) */
 int  cpuid_supported(struct kvm_cpuid_entry2 *entries, u32 *count);	/* -E2BIG */

@@ -90,11 +90,13 @@ int vm_create(unsigned long type, struct vm **out)
 	if (!vm)
 		goto leave;
 	vm->be = the_backend;
+	vm->stat = vm->stat_own;
 	host_mutex_init(&vm->lock, &vm_lock_class);
 	r = host_srcu_init(&vm->srcu);
 	if (r)
 		goto free_vm;
 	clock_vm_init(vm);
+	coalesced_init(vm);
 	r = mmu_init(vm);
 	if (r)
 		goto fini_srcu;
@@ -122,6 +124,7 @@ void vm_destroy(struct vm *vm)
 	irq_fini(vm);
 	for (u32 n = 0; n < vm->vcpu_count; n++)
 		vcpu_destroy(vm->vcpus[n]);
+	coalesced_fini(vm);
 	iobus_fini(vm);
 	vm->be->vm_fini(vm);
 	mmu_fini(vm);

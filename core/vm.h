@@ -14,6 +14,7 @@
 
 #include "base/atomic.h"
 #include "core/clock.h"
+#include "core/coalesced.h"
 #include "core/iobus.h"
 #include "core/irq.h"
 #include "core/mmu.h"
@@ -53,18 +54,21 @@ struct vm {
 	struct irq_vm irq;		/* chips and routing, core/irq.h */
 	struct eventfd_vm *eventfds;	/* irqfds and ioeventfds, core/eventfd.c */
 	struct clock_vm clock;		/* core/clock.h */
+	struct coalesced_vm coalesced;	/* core/coalesced.h */
 
 	void *space;			/* host_space_attach() */
 	u64 tss_address, identity_map_address;
 	u32 dead;			/* [any] VM_BUG happened */
 	u64 quirks_disabled;
+	bool exit_on_emulation_failure, triple_fault_event, platform_info_hidden;
 	bool exception_payload, user_msr_exits_enabled, smm, split_irqchip, x2apic_32bit, x2apic_no_quirk;
 	u32 user_msr_exit_reasons;
 	struct msr_filter *msr_filter;	/* [srcu] core/msr_filter.c */
 	u32 bus_lock_exit, notify;
 	u32 disabled_exits;		/* KVM_X86_DISABLE_EXITS_* */
 	u32 max_vcpu_ids;
-	u64 stat[32];			/* by enum vm_stat, core/stat.def */
+	u64 *stat;			/* by enum vm_stat, core/stat.def; stat_own, or what a door shows */
+	u64 stat_own[32];
 };
 
 /* [sleep] type is KVM_CREATE_VM's.  0 and *vm, -EINVAL, -ENOMEM, -EOPNOTSUPP. */

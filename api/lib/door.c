@@ -30,6 +30,8 @@
 #include <unistd.h>
 
 #include "api/ioctl.h"
+#include "api/lib/stats.h"
+#include "base/checked.h"
 #include "base/list.h"
 #include "core/vm.h"
 #include "host/posix/posix.h"
@@ -117,6 +119,7 @@ static void vm_ref_free(struct vm_ref *ref)
 	struct run_pages *run, *next;
 
 	vm_destroy(ref->vm);
+	stats_files_free(ref->vm);
 	for (run = ref->runs; run; run = next) {
 		next = run->next;
 		munmap(run->pages, RUN_BYTES);
@@ -271,6 +274,7 @@ static int install_vcpu(struct vcpu *v, void *pages)
 static const struct door library_door = {
 	.install_vm = install_vm,
 	.install_vcpu = install_vcpu,
+	.install_stats = stats_file_open,
 	.run_alloc = run_alloc,
 	.run_free = run_free,
 };
@@ -304,6 +308,7 @@ static void library_init(void)
 	core_use_nested(!nested || strcmp(nested, "0"));
 	host_posix_set_processor(&processor);
 	core_set_backend(&svm_backend);
+	clock_set_run_delay(stats_run_delay);
 	ioctl_set_door(&library_door);
 	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
@@ -337,6 +342,17 @@ int akvm_ioctl(int fd, unsigned long request, unsigned long arg)
 	return r;
 }
 
+/* All vCPUs' mappings show one ring: map the VM's again in this one's place. */
+static int ring_share(struct vm *vm, void *pages, size_t bytes, u64 offset)
+{
+	u64 at = VCPU_RING_PAGE * PAGE_BYTES;
+
+	if (offset > at || !range_is_within(at - offset, PAGE_BYTES, bytes))
+		return 0;
+	return mremap(vm->coalesced.ring, 0, PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED,
+		      (char *)pages + (at - offset)) == MAP_FAILED;
+}
+
 void *akvm_mmap(int fd, size_t bytes, long offset)
 {
 	struct handle *h = handle_get(fd);
@@ -346,6 +362,10 @@ void *akvm_mmap(int fd, size_t bytes, long offset)
 		return NULL;
 	if (h->v && offset >= 0 && offset <= (long)RUN_BYTES && bytes <= RUN_BYTES - (size_t)offset)
 		pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+	if (pages != MAP_FAILED && ring_share(h->vm->vm, pages, bytes, (u64)offset)) {
+		munmap(pages, bytes);
+		pages = MAP_FAILED;
+	}
 	handle_put(h);
 	return pages == MAP_FAILED ? NULL : pages;
 }

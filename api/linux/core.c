@@ -4,9 +4,11 @@
  */
 #include "api/linux/module.h"
 
+#include "core/stats.h"
 #include "core/vm.h"
 
 BUILD_ASSERT(DOOR_RUN_PAGES == VCPU_RUN_PAGES);
+BUILD_ASSERT(DOOR_RING_PAGE == VCPU_RING_PAGE);
 
 void door_vm_destroy(struct vm *vm)
 {
@@ -41,4 +43,25 @@ bool door_is_nested(void)
 int door_check_backend(const struct backend *be)
 {
 	return be->check();
+}
+
+void *door_vm_ring(struct vm *vm)
+{
+	return vm->coalesced.ring;
+}
+
+void door_set_run_delay(u64 (*run_delay)(void))
+{
+	clock_set_run_delay(run_delay);
+}
+
+u32 door_stats_bytes(const struct vcpu *v)
+{
+	return stats_bytes(v);
+}
+
+void door_stats_read(const struct vm *vm, const struct vcpu *v, void *file)
+{
+	stats_describe(v, file);
+	stats_copy(vm, v, (u64 *)((u8 *)file + stats_counts_at(v)));
 }

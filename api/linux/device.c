@@ -148,7 +148,10 @@ static vm_fault_t vcpu_page(struct vm_fault *vmf)
 
 	if (vmf->pgoff >= DOOR_RUN_PAGES)
 		return VM_FAULT_SIGBUS;
-	vmf->page = virt_to_page((u8 *)p->run + vmf->pgoff * PAGE_SIZE);
+	if (vmf->pgoff == DOOR_RING_PAGE)
+		vmf->page = virt_to_page(door_vm_ring(p->machine->vm));
+	else
+		vmf->page = virt_to_page((u8 *)p->run + vmf->pgoff * PAGE_SIZE);
 	get_page(vmf->page);
 	return 0;
 }
@@ -201,6 +204,81 @@ static struct file_operations vm_files = {
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
 };
+
+/* --- statistics ------------------------------------------------------------------------- */
+
+struct stats {
+	struct machine *machine;
+	struct vcpu *v;			/* NULL: the machine's */
+};
+
+static ssize_t stats_read(struct file *file, char __user *to, size_t bytes, loff_t *at)
+{
+	const struct stats *s = file->private_data;
+	u32 size = door_stats_bytes(s->v);
+	void *copy = kvmalloc(size, GFP_KERNEL_ACCOUNT);
+	ssize_t r;
+
+	if (!copy)
+		return -ENOMEM;
+	door_stats_read(s->machine->vm, s->v, copy);
+	r = simple_read_from_buffer(to, bytes, at, copy, size);
+	kvfree(copy);
+	return r;
+}
+
+static int stats_release(struct inode *inode, struct file *file)
+{
+	struct stats *s = file->private_data;
+
+	machine_put(s->machine);
+	kfree(s);
+	return 0;
+}
+
+static struct file_operations stats_files = {
+	.release = stats_release,
+	.read = stats_read,
+	.llseek = noop_llseek,
+};
+
+static int install_stats(struct vm *vm, struct vcpu *v)
+{
+	struct stats *s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+	struct file *file;
+	int fd;
+
+	if (!s)
+		return -ENOMEM;
+	s->machine = machine_find(vm);
+	s->v = v;
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		goto free;
+	file = anon_inode_getfile("kvm-stats", &stats_files, s, O_RDONLY);
+	if (IS_ERR(file)) {
+		put_unused_fd(fd);
+		fd = PTR_ERR(file);
+		goto free;
+	}
+	file->f_mode |= FMODE_PREAD;
+	refcount_inc(&s->machine->files);
+	fd_install(fd, file);
+	return fd;
+free:
+	kfree(s);
+	return fd;
+}
+
+/* For steal time. */
+static u64 run_delay(void)
+{
+#ifdef CONFIG_SCHED_INFO
+	return current->sched_info.run_delay;
+#else
+	return 0;
+#endif
+}
 
 /* --- what the dispatcher asks ------------------------------------------------------------- */
 
@@ -271,6 +349,7 @@ static void *run_alloc(void)
 static const struct door module_door = {
 	.install_vm = install_vm,
 	.install_vcpu = install_vcpu,
+	.install_stats = install_stats,
 	.run_alloc = run_alloc,
 	.run_free = run_pages_free,
 };
@@ -302,7 +381,7 @@ int door_linux_open(const struct backend *be, struct module *owner)
 		pr_err("another vendor module has /dev/kvm\n");
 		goto out;
 	}
-	system_files.owner = vm_files.owner = vcpu_files.owner = owner;
+	system_files.owner = vm_files.owner = vcpu_files.owner = stats_files.owner = owner;
 	door_set_backend(be);
 	r = misc_register(&device);
 	if (r) {
@@ -330,8 +409,10 @@ static int __init door_init(void)
 {
 	int r = host_linux_init();
 
-	if (!r)
+	if (!r) {
 		ioctl_set_door(&module_door);
+		door_set_run_delay(run_delay);
+	}
 	return r;
 }
 

@@ -21,6 +21,12 @@ int  door_check_backend(const struct backend *be);
 void door_use_nested(bool on);
 void door_allow_nesting(bool on);
 bool door_is_nested(void);
+#define DOOR_RING_PAGE 2u	/* core/vcpu.h's VCPU_RING_PAGE */
+void *door_vm_ring(struct vm *vm);
+void door_set_run_delay(u64 (*run_delay)(void));
+/* The file of statistics, in bytes, and all of it as it is now; v NULL: the VM's. */
+u32  door_stats_bytes(const struct vcpu *v);
+void door_stats_read(const struct vm *vm, const struct vcpu *v, void *file);
 #define DOOR_RUN_PAGES 3u	/* core/vcpu.h's VCPU_RUN_PAGES */
 
 /*

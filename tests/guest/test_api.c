@@ -22,6 +22,9 @@ static const struct row {
 #include "api/ioctl.def"
 };
 
+CODE64(one_cpuid, "cpuid\n" DONE)
+CODE64(two_stores, "mov $0x400000, %ebx; movl $0x55, (%rbx); movl $0x66, 8(%rbx)\n" DONE)
+
 static u32 seed = 1;
 
 static u32 random_u32(void)
@@ -64,7 +67,8 @@ static int call(struct tiny *t, const struct row *r, void *arg)
 /* Would have effects that the rest of the test cannot stand. */
 static bool is_special(const struct row *r)
 {
-	return r->request == KVM_RUN || r->request == KVM_CREATE_VM || r->request == KVM_CREATE_VCPU;
+	return r->request == KVM_RUN || r->request == KVM_CREATE_VM || r->request == KVM_CREATE_VCPU ||
+	       r->request == KVM_GET_STATS_FD;
 }
 
 static const unsigned chips[] = { 0, TINY_IRQCHIP, TINY_IRQCHIP | TINY_PIT };
@@ -299,6 +303,64 @@ static void nothing_is_left_behind(void)
 		tiny_destroy(&t);
 	}
 	EXPECT_EQ(open_descriptors(), before);
+}
+
+/* A plain file, which may outlive the VM; its numbers are the present ones. */
+static void statistics_are_read_as_they_are(void)
+{
+	struct kvm_stats_header h;
+	struct kvm_stats_desc d;
+	char name[64] = "";
+	u64 exits = 0, at;
+	struct tiny t;
+	int files[2];
+
+	tiny_one(&t, TINY_64, BLOB(one_cpuid));
+	files[0] = MUST(akvm_ioctl(t.cpu[0].fd, KVM_GET_STATS_FD, 0));
+	files[1] = MUST(akvm_ioctl(t.vm, KVM_GET_STATS_FD, 0));
+	EXPECT_EQ(pread(files[0], &h, sizeof(h), 0), sizeof(h));
+	at = h.desc_offset;
+	for (u32 n = 0; n < h.num_desc && strcmp(name, "exits"); n++, at += sizeof(d) + h.name_size) {
+		EXPECT_EQ(pread(files[0], &d, sizeof(d), (long)at), sizeof(d));
+		EXPECT_EQ(pread(files[0], name, h.name_size, (long)(at + sizeof(d))), h.name_size);
+	}
+	EXPECT(!strcmp(name, "exits"));
+	EXPECT_DONE(&t, 0);
+	EXPECT_EQ(pread(files[0], &exits, 8, (long)(h.data_offset + d.offset)), 8);
+	EXPECT(exits > 0);
+	EXPECT(write(files[0], &exits, 8) < 0);
+	EXPECT_EQ(akvm_ioctl(files[0], KVM_RUN, 0), -EBADF);
+	tiny_destroy(&t);
+	EXPECT_EQ(pread(files[1], &h, sizeof(h), 0), sizeof(h));
+	close(files[0]);
+	close(files[1]);
+}
+
+/* Every vCPU's mapping shows the one ring. */
+static void coalesced_writes_are_in_every_mapping(void)
+{
+	struct kvm_coalesced_mmio_zone zone = { .addr = TINY_DEVICE, .size = 0x1000 };
+	struct kvm_coalesced_mmio_ring *ring[2];
+	struct tiny t;
+
+	tiny_create(&t, 0, 2);
+	tiny_load(&t, TINY_64, BLOB(two_stores));
+	for (unsigned n = 0; n < 2; n++)
+		ring[n] = (void *)((u8 *)t.cpu[n].run +
+				   MUST(vm_ioctl(&t, KVM_CHECK_EXTENSION, (void *)KVM_CAP_COALESCED_MMIO)) * PAGE_BYTES);
+	EXPECT_EQ(vm_ioctl(&t, KVM_REGISTER_COALESCED_MMIO, &zone), 0);
+	tiny_start(&t, 1, TINY_64);
+	EXPECT_DONE(&t, 1);
+	for (unsigned n = 0; n < 2; n++) {
+		EXPECT_EQ(ring[n]->last, 2);
+		EXPECT_EQ(ring[n]->coalesced_mmio[1].phys_addr, TINY_DEVICE + 8);
+	}
+	ring[0]->first = 2;
+	EXPECT_EQ(ring[1]->first, 2);
+	EXPECT_EQ(vm_ioctl(&t, KVM_UNREGISTER_COALESCED_MMIO, &zone), 0);
+	tiny_start(&t, 1, TINY_64);
+	EXPECT_MMIO_WRITE(&t, 1, TINY_DEVICE, 4, 0x55);
+	tiny_destroy(&t);
 }
 
 /* --- errors ------------------------------------------------------------------------------------ */
@@ -587,6 +649,8 @@ int main(void)
 	TEST(ioctls_on_the_wrong_handle);
 	TEST(handles_that_are_not);
 	TEST(nothing_is_left_behind);
+	TEST(statistics_are_read_as_they_are);
+	TEST(coalesced_writes_are_in_every_mapping);
 	TEST(counts_have_limits);
 	TEST(slots_are_checked);
 	TEST(calls_come_in_an_order);
