@@ -103,7 +103,7 @@ int vm_capability(struct vm *vm, u32 capability)
 		processors = host_cpus();
 		return (int)MIN_OF(processors, VM_MAX_VCPUS);
 	case KVM_CAP_NR_MEMSLOTS:
-		return SLOT_COUNT - 3;	/* KVM keeps some to itself, and clients know */
+		return SLOT_COUNT;
 	case KVM_CAP_XCRS:
 		return cpuid_xcr0_supported() != 0;
 	case KVM_CAP_XSAVE2: {

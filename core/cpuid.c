@@ -297,19 +297,18 @@ static u32 entry_register(const struct kvm_cpuid_entry2 *e, unsigned reg)
 	}
 }
 
-static void features_derive(struct vcpu *v)
+static void features_derive(u64 *features, struct kvm_cpuid_entry2 *entries, u32 count)
 {
-	__builtin_memset(v->x.features, 0, sizeof(v->x.features));
 	for (unsigned f = 1; f < X86_FEATURES; f++) {
 		const struct x86_feature_bit *bit = &x86_feature_cpuid[f];
-		const struct kvm_cpuid_entry2 *e = entry_find(v, bit->leaf, bit->subleaf);
+		const struct kvm_cpuid_entry2 *e = entry_in(entries, count, bit->leaf, bit->subleaf);
 
 		if (e && (entry_register(e, bit->reg) >> bit->bit & 1))
-			x86_feature_set(v->x.features, f);
+			x86_feature_set(features, f);
 	}
 }
 
-static u64 cr4_derive(struct vcpu *v)
+static u64 cr4_derive(const u64 *features)
 {
 	static const struct { u64 bit; unsigned feature; } bits[] = {
 		{ X86_CR4_UMIP, X86_FEATURE_UMIP }, { X86_CR4_LA57, X86_FEATURE_LA57 },
@@ -321,9 +320,22 @@ static u64 cr4_derive(struct vcpu *v)
 		    X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
 
 	for (unsigned n = 0; n < ARRAY_LEN(bits); n++)
-		if (cpuid_has(v, bits[n].feature))
+		if (x86_feature_is_set(features, bits[n].feature))
 			valid |= bits[n].bit;
 	return valid;
+}
+
+/* Before KVM_SET_CPUID2 clients may set CR4 as the best processor would have it. */
+static u64 cr4_supported(void)
+{
+	struct kvm_cpuid_entry2 entries[4];
+	struct list_out out = { .entries = entries, .room = ARRAY_LEN(entries) };
+	u64 features[X86_FEATURE_WORDS] = { 0 };
+
+	leaf_1_add(&out);
+	leaf_7_add(&out);
+	features_derive(features, entries, out.count);
+	return cr4_derive(features);
 }
 
 static u64 efer_derive(struct vcpu *v)
@@ -358,8 +370,9 @@ static void derive(struct vcpu *v)
 	const struct kvm_cpuid_entry2 *e;
 	u64 supported = cpuid_xcr0_supported();
 
-	features_derive(v);
-	v->x.cr4_valid = cr4_derive(v);
+	__builtin_memset(v->x.features, 0, sizeof(v->x.features));
+	features_derive(v->x.features, v->cpuid, v->cpuid_count);
+	v->x.cr4_valid = v->cpuid_count ? cr4_derive(v->x.features) : cr4_supported();
 	v->x.efer_valid = efer_derive(v);
 	if (!(v->x.efer_valid & X86_EFER_SVME))
 		nested_leave(v);
@@ -383,6 +396,12 @@ static void runtime_patch(struct vcpu *v, struct kvm_cpuid_entry2 *entries, u32 
 		e->ecx &= ~B(27);
 		if ((e->ecx & B(26)) && (v->x.cr4 & X86_CR4_OSXSAVE))
 			e->ecx |= B(27);
+		/* Older clients never set the MSR, so CPUID follows it only if they ask. */
+		if (v->vm->quirks_disabled & KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT) {
+			e->ecx &= ~B(3);
+			if (v->misc_enable & BIT_U64(18))
+				e->ecx |= B(3);
+		}
 		e->edx &= ~B(9);
 		if (v->apic_base & BIT_U64(11))
 			e->edx |= B(9);

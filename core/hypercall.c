@@ -2,9 +2,9 @@
 /*
  * hypercall.c - calls of a guest that knows what it runs on
  *
- * The number is in RAX, arguments in RBX, RCX, RDX, RSI; the answer goes to RAX.  KVM
- * rewrites VMCALL to VMMCALL (and back) in guest memory to suit the processor; here the
- * foreign instruction is recognised and served, and stays what it is.
+ * The number is in RAX, arguments in RBX, RCX, RDX, RSI; the answer goes to RAX.  As KVM
+ * does, VMCALL is rewritten to the processor's VMMCALL in guest memory, where the guest may
+ * write; where not, it is served and stays what it is.
  *
  * Locking: v->lock, inside vm->srcu.
  * Reference: Linux Documentation/virt/kvm/x86/hypercalls.rst.
@@ -93,24 +93,47 @@ void hypercall_execute(struct vcpu *v)
 	v->x.gpr[0] = answer & mask;
 }
 
-bool hypercall_is_foreign(struct vcpu *v)
+#define CALL_BYTES 3
+
+/* Where the bytes of the instruction at RIP are; false: one of them cannot be accessed so. */
+static bool instruction_find(struct vcpu *v, unsigned access, gpa_t at[CALL_BYTES])
 {
-	static const u8 vmcall[3] = { 0x0f, 0x01, 0xc1 };
 	struct x86_fault fault = v->x.fault;
-	u8 bytes[3];
-	u64 linear;
+	u64 linear, cr2;
+	bool found = true;
 
 	vcpu_regs_need(v, REGS_ALL);
+	cr2 = v->x.cr2;
 	linear = v->x.seg[X86_CS].base + v->x.rip;
-	for (unsigned n = 0; n < sizeof(bytes); n++) {
-		gpa_t gpa;
+	for (unsigned n = 0; found && n < CALL_BYTES; n++)
+		found = mmu_guest_translate(v, linear + n, access | (v->x.cpl == 3 ? X86_USER : 0), &at[n]) == X86_OK;
+	v->x.fault = fault;
+	v->x.cr2 = cr2;
+	return found;
+}
 
-		if (mmu_guest_translate(v, linear + n, X86_FETCH | (v->x.cpl == 3 ? X86_USER : 0), &gpa) !=
-			    X86_OK ||
-		    guest_read(v->vm, gpa, &bytes[n], 1)) {
-			v->x.fault = fault;
+bool hypercall_is_foreign(struct vcpu *v)
+{
+	static const u8 vmcall[CALL_BYTES] = { 0x0f, 0x01, 0xc1 };
+	gpa_t at[CALL_BYTES];
+	u8 bytes[CALL_BYTES];
+
+	if (v->vm->quirks_disabled & KVM_X86_QUIRK_FIX_HYPERCALL_INSN || !instruction_find(v, X86_FETCH, at))
+		return false;
+	for (unsigned n = 0; n < CALL_BYTES; n++)
+		if (guest_read(v->vm, at[n], &bytes[n], 1))
 			return false;
-		}
-	}
 	return !__builtin_memcmp(bytes, vmcall, sizeof(bytes));
+}
+
+void hypercall_patch(struct vcpu *v)
+{
+	static const u8 vmmcall[CALL_BYTES] = { 0x0f, 0x01, 0xd9 };
+	gpa_t at[CALL_BYTES];
+
+	if (!instruction_find(v, X86_WRITE | X86_PROBE, at))
+		return;
+	for (unsigned n = 0; n < CALL_BYTES; n++)
+		if (guest_write(v->vm, at[n], &vmmcall[n], 1))
+			return;
 }

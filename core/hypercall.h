@@ -11,7 +11,9 @@ struct vcpu;
 
 /* Serve the call in the guest's registers; RAX is the answer.  Does not skip it.  [sleep] in srcu */
 void hypercall_execute(struct vcpu *v);
-/* Are the bytes at RIP the other vendor's call instruction?  [sleep] in srcu */
+/* Are the bytes at RIP the other vendor's call instruction, and does the client want that served?  [sleep] in srcu */
 bool hypercall_is_foreign(struct vcpu *v);
+/* Make the foreign instruction at RIP the processor's own, if the guest may write there.  [sleep] in srcu */
+void hypercall_patch(struct vcpu *v);
 
 #endif

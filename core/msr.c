@@ -28,7 +28,7 @@ enum {
 	MSR_UCODE_WRITE = 0x79, MSR_UCODE_REV = 0x8b, MSR_SMBASE = 0x9e, MSR_PLATFORM_INFO = 0xce,
 	MSR_MTRRCAP = 0xfe, MSR_ARCH_CAPABILITIES = 0x10a, MSR_BBL_CR_CTL3 = 0x11e,
 	MSR_MISC_FEATURES = 0x140, MSR_MCG_CAP = 0x179, MSR_MCG_STATUS, MSR_MCG_CTL, MSR_PERF_STATUS = 0x198, MSR_PERF_CTL,
-	MSR_MISC_ENABLE = 0x1a0, MSR_LBR_FROM = 0x1db, MSR_LBR_TO, MSR_INT_FROM, MSR_INT_TO,
+	MSR_MISC_ENABLE = 0x1a0, MSR_POWER_CTL = 0x1fc, MSR_LBR_FROM = 0x1db, MSR_LBR_TO, MSR_INT_FROM, MSR_INT_TO,
 	MSR_MTRR_VARIABLE = 0x200, MSR_MTRR_FIX64K = 0x250, MSR_MTRR_FIX16K = 0x258,
 	MSR_MTRR_FIX4K = 0x268, MSR_MTRR_DEF_TYPE = 0x2ff, MSR_MC0_CTL = 0x400,
 	MSR_RAPL_UNIT = 0x606, MSR_PP0_STATUS = 0x639, MSR_PP1_STATUS = 0x641, MSR_PKG_STATUS = 0x611,
@@ -175,6 +175,7 @@ static int misc_enable_set(struct vcpu *v, u64 data, bool host)
 	if (!host && ((data ^ v->misc_enable) & fixed))
 		return GP;
 	v->misc_enable = data;
+	cpuid_update_runtime(v);
 	return 0;
 }
 
@@ -440,6 +441,9 @@ int msr_get(struct vcpu *v, u32 index, u64 *data, bool host)
 	case MSR_MISC_ENABLE:
 		*data = v->misc_enable;
 		return 0;
+	case MSR_POWER_CTL:	/* Intel's, which guests of any vendor write */
+		*data = v->power_ctl;
+		return 0;
 	case MSR_UCODE_REV:
 		*data = v->microcode_revision;
 		return 0;
@@ -523,6 +527,9 @@ int msr_set(struct vcpu *v, u32 index, u64 data, bool host)
 		return 0;
 	case MSR_MISC_ENABLE:
 		return misc_enable_set(v, data, host);
+	case MSR_POWER_CTL:
+		v->power_ctl = data;
+		return 0;
 	case MSR_UCODE_REV:
 		if (host)
 			v->microcode_revision = data;
@@ -562,7 +569,7 @@ static const u32 saved[] = {
 	MSR_KVM_STEAL_TIME, MSR_KVM_POLL_CONTROL, MSR_KVM_PV_EOI_EN, MSR_PLATFORM_INFO, MSR_MISC_FEATURES,
 	X86_MSR_TSC_ADJUST, X86_MSR_TSC_DEADLINE, MSR_MISC_ENABLE, MSR_MCG_STATUS, MSR_MCG_CTL,
 	MSR_SMBASE, MSR_HWCR, MSR_UCODE_REV, MSR_OSVW_LENGTH, MSR_OSVW_STATUS, X86_MSR_DEBUGCTL,
-	MSR_MTRR_DEF_TYPE, MSR_MTRR_FIX64K, MSR_MTRR_FIX16K, MSR_MTRR_FIX16K + 1, MSR_MTRR_FIX4K,
+	MSR_POWER_CTL, MSR_MTRR_DEF_TYPE, MSR_MTRR_FIX64K, MSR_MTRR_FIX16K, MSR_MTRR_FIX16K + 1, MSR_MTRR_FIX4K,
 	MSR_MTRR_FIX4K + 1, MSR_MTRR_FIX4K + 2, MSR_MTRR_FIX4K + 3, MSR_MTRR_FIX4K + 4,
 	MSR_MTRR_FIX4K + 5, MSR_MTRR_FIX4K + 6, MSR_MTRR_FIX4K + 7,
 	MSR_MTRR_VARIABLE, MSR_MTRR_VARIABLE + 1, MSR_MTRR_VARIABLE + 2, MSR_MTRR_VARIABLE + 3,

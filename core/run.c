@@ -325,6 +325,7 @@ static enum next exit_exception(struct vcpu *v, const struct exit *e)
 		break;
 	case X86_UD:
 		if (!v->nested.running && hypercall_is_foreign(v)) {
+			hypercall_patch(v);
 			hypercall_execute(v);
 			vcpu_skip(v, v->x.rip + 3);
 			return stepped(v);
@@ -433,7 +434,9 @@ static enum next exit_xsetbv(struct vcpu *v, const struct exit *e)
 /* Not offered by CPUID; guests that do it anyway are let go, unless the client says not. */
 static enum next exit_mwait(struct vcpu *v, const struct exit *e)
 {
-	if (v->vm->quirks_disabled & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
+	const struct kvm_cpuid_entry2 *one = cpuid_find(v, 1, 0);
+
+	if ((v->vm->quirks_disabled & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) && !(one && (one->ecx & BIT_U64(3))))
 		return inject_ud(v);
 	return skip(v, e);
 }

@@ -14,7 +14,7 @@
 struct vm;
 struct vcpu;
 
-#define SLOT_COUNT	512u	/* KVM_CAP_NR_MEMSLOTS */
+#define SLOT_COUNT	509u	/* KVM_CAP_NR_MEMSLOTS: some clients know that KVM had 512 but for 3 */
 #define SLOT_SPACES	2u	/* address spaces: 1 is SMM's */
 #define SLOT_GPA_BITS	48u	/* what four levels of nested page table reach */
 

@@ -152,7 +152,7 @@ void vcpu_reset(struct vcpu *v, bool init)
 	if (!init) {
 		v->misc_enable = BIT_U64(11) | BIT_U64(12);	/* no BTS, no PEBS */
 		v->smbase = 0x30000;
-		v->debugctl = v->spec_ctrl = v->mcg_status = 0;
+		v->debugctl = v->power_ctl = v->spec_ctrl = v->mcg_status = 0;
 		v->hwcr = BIT_U64(24);		/* TscFreqSel: the TSC counts at P0's rate */
 		v->mtrr.default_type = 0;
 		v->poll_control = 1;

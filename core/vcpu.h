@@ -115,7 +115,7 @@ struct vcpu {
 	bool eoi_offered;	/* core/pv.h */
 	bool pv_enforced;	/* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
 
-	u64 misc_enable, debugctl, mcg_status, mcg_cap, mcg_ctl, spec_ctrl;
+	u64 misc_enable, power_ctl, debugctl, mcg_status, mcg_cap, mcg_ctl, spec_ctrl;
 	u64 mce_bank[VCPU_MCE_BANKS * 4];	/* CTL STATUS ADDR MISC of each */
 	struct { u64 default_type, fixed[11], variable[2 * VCPU_MTRRS]; } mtrr;
 	u64 hwcr, microcode_revision, osvw_length, osvw_status, arch_capabilities, smbase;

@@ -178,6 +178,46 @@ static void it_is_frozen_once_run(void)
 	find(1, 0)->eax ^= 1;
 	EXPECT_EQ(vcpu_set_cpuid(script.v, list, count), -EINVAL);
 	EXPECT_EQ(vcpu_set_cpuid(script.v, list, count - 1), -EINVAL);
+	find(1, 0)->eax ^= 1;
+	EXPECT_EQ(vcpu_set_cpuid(script.v, list, count), 0);
+	find(7, 0)->ebx ^= 1;
+	EXPECT_EQ(vcpu_set_cpuid(script.v, list, count), -EINVAL);
+	script_destroy();
+}
+
+/* Before CPUID is set CR4 may be all that could be had; afterwards what the leaves say. */
+static void cr4_follows_what_is_known(void)
+{
+	struct kvm_sregs s;
+
+	script_create(false);
+	EXPECT_EQ(vcpu_get_sregs(script.v, &s), 0);
+	s.cr4 = X86_CR4_SMEP | X86_CR4_OSXSAVE;
+	EXPECT_EQ(vcpu_set_sregs(script.v, &s), 0);
+	s.cr4 = BIT_U64(13);		/* VMXE */
+	EXPECT_EQ(vcpu_set_sregs(script.v, &s), -EINVAL);
+	supported();
+	find(7, 0)->ebx &= ~(1u << 7);
+	EXPECT_EQ(vcpu_set_cpuid(script.v, list, count), 0);
+	s.cr4 = X86_CR4_SMEP;
+	EXPECT_EQ(vcpu_set_sregs(script.v, &s), -EINVAL);
+	script_destroy();
+}
+
+static void mwait_follows_misc_enable_if_asked(void)
+{
+	u32 r[4];
+
+	script_create(false);
+	supported();
+	EXPECT_EQ(vcpu_set_cpuid(script.v, list, count), 0);
+	EXPECT_EQ(msr_set(script.v, 0x1a0, BIT_U64(18) | BIT_U64(11) | BIT_U64(12), false), 0);
+	execute(1, 0, r);
+	EXPECT_EQ(r[2] & 1u << 3, 0);
+	script.vm->quirks_disabled = KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT;
+	cpuid_update_runtime(script.v);
+	execute(1, 0, r);
+	EXPECT_EQ(r[2] & 1u << 3, 1u << 3);
 	script_destroy();
 }
 
@@ -266,6 +306,8 @@ int main(void)
 	TEST(leaves_out_of_range);
 	TEST(topology_ends_with_an_id);
 	TEST(it_is_frozen_once_run);
+	TEST(cr4_follows_what_is_known);
+	TEST(mwait_follows_misc_enable_if_asked);
 	TEST(address_widths_are_checked);
 	TEST(xsave_goes_through);
 	TEST(xcr0_is_checked);

@@ -41,6 +41,26 @@ static void out_of_each_size(struct tiny *t)
 	EXPECT_DONE(t, 0);
 }
 
+CODE64(vmcalls, "mov $-1, %rax\n" "vmcall\n" DONE)
+
+/* The other vendor's call is served, and becomes the processor's own unless the client forbids it. */
+static void the_other_vendors_call(struct tiny *t)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DISABLE_QUIRKS2, .args = { KVM_X86_QUIRK_FIX_HYPERCALL_INSN } };
+	struct kvm_regs r;
+
+	EXPECT_DONE(t, 0);
+	EXPECT_EQ(tiny_regs(t, 0).rax, (u64)-1000);	/* KVM_ENOSYS */
+	EXPECT_EQ(tiny_get(t, TINY_CODE + 7, 3), 0xd9010f);
+	tiny_put(t, TINY_CODE + 7, 3, 0xc1010f);
+	MUST(vm_ioctl(t, KVM_ENABLE_CAP, &cap));
+	r = tiny_regs(t, 0);
+	r.rip = TINY_CODE;
+	tiny_set_regs(t, 0, &r);
+	EXPECT_VECTOR(t, 0, 6);
+	EXPECT_EQ(tiny_get(t, TINY_CODE + 7, 3), 0xc1010f);
+}
+
 CODE64(ins_of_each_size,
 	"mov $0x1122334455667788, %rax\n" "in $0x20, %al\n" "mov %rax, %rbx\n"
 	"mov $0x1122334455667788, %rax\n" "in $0x20, %ax\n" "mov %rax, %rcx\n"
@@ -729,6 +749,7 @@ static void a_signal_ends_kvm_run(struct tiny *t)
 static void all(void)
 {
 	TINY_TEST(TINY_64, outs_of_each_size, out_of_each_size);
+	TINY_TEST(TINY_64, vmcalls, the_other_vendors_call);
 	TINY_TEST(TINY_64, ins_of_each_size, in_of_each_size);
 	TINY_TEST(TINY_64, rep_outs, rep_outs_gives_every_byte);
 	TINY_TEST(TINY_64, rep_ins, rep_ins_takes_every_byte);
