@@ -5,6 +5,7 @@
 #   make test     install what is missing, build, run the tests (about ten minutes)
 #   make check    the slow and sanitized tests too
 #   make modules  build kvm.ko and kvm-amd.ko for Debian's kernel, in build/module
+#   make suites   the reference suites as a scoreboard: KUT=<built kvm-unit-tests> SELFTESTS=<Linux sources>
 #   make bench    the yardstick: native, QEMU TCG and ours side by side
 #   make fmt      clang-format over the lines changed since the last commit
 #
@@ -149,11 +150,19 @@ bench:
 	@$(MAKE) --no-print-directory -s -j2 all guest
 	@bench/run $(BENCH)
 
+# Nothing is fetched; without KUT and SELFTESTS the recorded scores are printed.  ON=modules, linux or library.
+KUT       ?=
+SELFTESTS ?=
+ON        ?= modules
+suites:
+	@$(MAKE) --no-print-directory -s all modules
+	@tests/suites/run --on $(ON) --kut "$(KUT)" --selftests "$(SELFTESTS)" $(SUITES)
+
 # Only lines that changed since the last commit: tables and macros are laid out by hand.
 fmt:
 	@git diff -U0 HEAD -- '*.c' '*.h' | clang-format-diff -p1 -i
 
 clean:
 	rm -rf build build-asan build-tsan
-.PHONY: all unit run guest modules test check bench fmt clean
+.PHONY: all unit run guest modules test check bench suites fmt clean
 .SECONDARY:
