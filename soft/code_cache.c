@@ -31,9 +31,33 @@ static u64 mix(u64 v)
 
 /* --- everything ------------------------------------------------------------------------------------ */
 
-static void views_forget(struct soft_translator *t)
+static void view_forget(struct soft_translator *t, unsigned mode, unsigned slot)
 {
-	__builtin_memset(t->view_in_force, 0, sizeof(t->view_in_force));
+	t->view_in_force[mode][slot] = 0;
+	t->view_set[mode][slot / 64] &= ~BIT_U64(slot % 64);
+}
+
+static void views_forget(struct soft_translator *t, bool keep_global)
+{
+	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++)
+		for (unsigned word = 0; word < CODE_SLOTS / 64; word++) {
+			u64 set = t->view_set[mode][word] & ~(keep_global ? t->view_global[mode][word] : 0);
+
+			for (; set; set &= set - 1)
+				view_forget(t, mode, word * 64 + (unsigned)__builtin_ctzll(set));
+		}
+}
+
+static void views_forget_page(struct soft_translator *t, u32 page)
+{
+	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++)
+		for (unsigned word = 0; word < CODE_SLOTS / 64; word++)
+			for (u64 set = t->view_set[mode][word]; set; set &= set - 1) {
+				unsigned slot = word * 64 + (unsigned)__builtin_ctzll(set);
+
+				if (t->view[t->view_in_force[mode][slot] - 1].page == page)
+					view_forget(t, mode, slot);
+			}
 }
 
 /*
@@ -47,7 +71,7 @@ void code_reset(struct soft_cpu *c)
 
 	t->used = t->thunks_end;
 	t->pages = t->views = t->blocks = t->insns = 0;
-	views_forget(t);
+	views_forget(t, false);
 	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++)
 		for (unsigned n = 0; n < CODE_JUMPS; n++)
 			t->jump[mode][n].rip = n ^ 1;	/* belongs elsewhere: no RIP hits it */
@@ -92,10 +116,7 @@ static void page_drop(struct soft_cpu *c, u32 n)
 	p->generation++;
 	p->drops++;
 	p->idle_until = c->counters.instructions + (1000ull << MIN_OF(p->drops, 14u));
-	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++)
-		for (unsigned i = 0; i < X86_TLB_ENTRIES; i++)
-			if (t->view_in_force[mode][i] && t->view[t->view_in_force[mode][i] - 1].page == n)
-				t->view_in_force[mode][i] = 0;
+	views_forget_page(t, n);
 	t->stop = true;
 	c->counters.code_drops++;
 }
@@ -187,8 +208,8 @@ u32 code_view_at(struct soft_cpu *c, unsigned mode, u64 rip)
 {
 	struct soft_translator *t = c->translator;
 	u64 linear = rip & ~(PAGE_BYTES - 1);
-	unsigned index = (rip >> PAGE_BITS) % X86_TLB_ENTRIES;
-	u32 view = t->view_in_force[mode][index], page;
+	unsigned index = (rip >> PAGE_BITS) % X86_TLB_ENTRIES, slot = (rip >> PAGE_BITS) % CODE_SLOTS;
+	u32 view = t->view_in_force[mode][slot], page;
 	const struct soft_tlb *tlb = &c->tlb[mode == SOFT_USER ? SOFT_USER : SOFT_SUPERVISOR];
 	const u8 *host;
 
@@ -202,11 +223,12 @@ u32 code_view_at(struct soft_cpu *c, unsigned mode, u64 rip)
 	if (t->page[page].lines && !page_is_unchanged(t, page))
 		page_drop(c, page);
 	view = view_of(t, linear, page, mode);
-	t->view_in_force[mode][index] = view;
+	t->view_in_force[mode][slot] = view;
+	t->view_set[mode][slot / 64] |= BIT_U64(slot % 64);
 	if (tlb->global[0][SOFT_TLB_FETCH][index / 64] >> (index % 64) & 1)
-		t->view_global[mode][index / 64] |= BIT_U64(index % 64);
+		t->view_global[mode][slot / 64] |= BIT_U64(slot % 64);
 	else
-		t->view_global[mode][index / 64] &= ~BIT_U64(index % 64);
+		t->view_global[mode][slot / 64] &= ~BIT_U64(slot % 64);
 	return view;
 }
 
@@ -214,30 +236,26 @@ u32 code_view_at(struct soft_cpu *c, unsigned mode, u64 rip)
 void soft_code_forget(struct soft_cpu *c)
 {
 	if (c->translator)
-		views_forget(c->translator);
+		views_forget(c->translator, false);
 }
 
 /* X86_FLUSH_PAGE: of the 1 << bits bytes around address. */
 void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, unsigned bits)
 {
 	struct soft_translator *t = c->translator;
+	unsigned first;
 
 	if (!t)
 		return;
 	t->stop = true;
-	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++) {
-		u32 *view = t->view_in_force[mode];
-
-		if (kind == X86_FLUSH_ALL || (kind == X86_FLUSH_PAGE && bits - PAGE_BITS > 9))
-			__builtin_memset(view, 0, sizeof(t->view_in_force[mode]));
-		else if (kind == X86_FLUSH_PAGE)
-			__builtin_memset(&view[(address >> bits << (bits - PAGE_BITS)) % X86_TLB_ENTRIES], 0,
-					 sizeof(*view) << (bits - PAGE_BITS));
-		else
-			for (unsigned i = 0; i < X86_TLB_ENTRIES; i++)
-				if (!(t->view_global[mode][i / 64] >> (i % 64) & 1))
-					view[i] = 0;
+	if (kind != X86_FLUSH_PAGE || bits - PAGE_BITS > 9) {
+		views_forget(t, kind == X86_FLUSH_LOCAL);
+		return;
 	}
+	first = (unsigned)(address >> bits << (bits - PAGE_BITS)) % CODE_SLOTS;
+	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++)
+		for (unsigned slot = first; slot < first + (1u << (bits - PAGE_BITS)); slot++)
+			view_forget(t, mode, slot);
 }
 
 /* --- blocks ----------------------------------------------------------------------------------------- */

@@ -48,6 +48,10 @@ static void back_to(struct soft_cpu *c, u64 info)
 {
 	c->x.rip = INFO_RIP(info);
 	c->counters.instructions -= INFO_AFTER(info);
+	if (INFO_SHADOW(info)) {
+		c->x.shadow = 1;
+		c->x.attention |= X86_ATTN_SHADOW | X86_ATTN_FLAGS;
+	}
 }
 
 static u64 info_at(const u8 *at)
@@ -108,6 +112,9 @@ u32 translate_vector_need(struct soft_cpu *c, u64 unused, const u8 *back)
 	return TRANSLATE_INTERPRET;
 }
 
+static unsigned mode_of(const struct soft_cpu *c);
+static struct code_block *block_at(struct soft_cpu *c, unsigned mode, u64 rip);
+
 static bool is_interrupted(struct soft_cpu *c)
 {
 	return c->x.attention | atomic_load_relaxed(&c->pins);
@@ -147,6 +154,31 @@ static bool bytes_beyond_match(struct soft_cpu *c, const struct code_insn *i)
 	return true;
 }
 
+/* Behind an instruction of the executor: into the code at RIP, if nothing is in the way and it is known. */
+static u32 onward(struct soft_cpu *c)
+{
+	struct soft_translator *t = c->translator;
+	struct x86 *x = &c->x;
+	const struct code_jump *jump;
+	unsigned mode;
+
+	if ((x->attention & (X86_ATTN_SHADOW | X86_ATTN_STEP)) || atomic_load_relaxed(&c->pins) ||
+	    (x->rflags & X86_FLAG_RF) || soft_virtual_interrupt_is_due(c) || x->code_bits != 64)
+		return TRANSLATE_GO_ON;
+	mode = mode_of(c);
+	if (mode == SOFT_PRIVILEGES)
+		return TRANSLATE_GO_ON;
+	jump = &t->jump[mode][x->rip % CODE_JUMPS];
+	if (jump->rip != x->rip)
+		return TRANSLATE_GO_ON;
+	x->attention = 0;
+	c->resume = false;
+	c->current = NULL;
+	t->vector_level = vector_level_now(c);
+	t->jump_to = jump->code;
+	return TRANSLATE_CHAIN;
+}
+
 u32 translate_execute(struct soft_cpu *c, u32 n)
 {
 	struct soft_translator *t = c->translator;
@@ -178,10 +210,29 @@ u32 translate_execute(struct soft_cpu *c, u32 n)
 			   x->code_bits == 64 && !(i->insn.flags & X86_F_BRANCH)))
 			return TRANSLATE_STAY;
 		c->counters.instructions -= i->after;
-		return TRANSLATE_GO_ON;
+		return onward(c);
 	}
 	c->counters.instructions -= i->after;
 	return TRANSLATE_RESULT;
+}
+
+/* An indirect jump that is not in the jump cache. */
+u32 translate_jump(struct soft_cpu *c, u64 target, const u8 *back)
+{
+	struct soft_translator *t = c->translator;
+	u64 resets = c->counters.code_resets, info = info_at(back + JMP_BYTES);
+	unsigned mode = mode_of(c);
+	struct code_block *block = NULL;
+
+	if (mode < SOFT_PRIVILEGES && (u64)((s64)(target << 16) >> 16) == target)
+		block = block_at(c, mode, target);
+	if (!block || c->counters.code_resets != resets) {	/* the code that we came from may be gone */
+		back_to(c, info);
+		return TRANSLATE_INTERPRET;
+	}
+	t->jump[mode][target % CODE_JUMPS] = (struct code_jump){ target, (u64)t->code.run + block->entry };
+	t->jump_to = target;
+	return TRANSLATE_STAY;
 }
 
 /* --- the loop ---------------------------------------------------------------------------------------------- */

@@ -17,7 +17,8 @@
 #include "soft/cpu.h"
 #include "soft/emit.h"
 
-#define CODE_JUMPS	4096u		/* jump cache, each mode; index: low bits of RIP */
+#define CODE_JUMPS	16384u		/* jump cache, each mode; index: low bits of RIP */
+#define CODE_SLOTS	4096u		/* views in force, each mode; index: low bits of the page number */
 #define CODE_PAGES	4096u
 #define CODE_VIEWS	16384u
 #define CODE_BLOCKS	131072u
@@ -63,6 +64,7 @@ struct code_insn {
 /* Why translated code was left. */
 enum translate_exit {
 	TRANSLATE_STAY,
+	TRANSLATE_CHAIN,		/* enter the code at jump_to; does not leave */
 	TRANSLATE_GO_ON,		/* look up RIP */
 	TRANSLATE_LINK,			/* ... and make the jump at info direct */
 	TRANSLATE_RESOLVE,		/* ... a block whose view is not in force was entered */
@@ -94,7 +96,7 @@ struct address {		/* a guest's memory operand */
 	u64 fixed;		/* displacement; the address if there are no registers */
 };
 
-enum cold_kind { COLD_FILL, COLD_RESTART, COLD_LINK, COLD_RESOLVE, COLD_VECTOR, COLD_GROUP };
+enum cold_kind { COLD_FILL, COLD_RESTART, COLD_LINK, COLD_RESOLVE, COLD_VECTOR, COLD_GROUP, COLD_JUMP };
 
 struct cold {			/* code out of line */
 	enum cold_kind kind;
@@ -165,7 +167,7 @@ struct soft_translator {
 	u64 jump_to;			/* in transit */
 	u64 value;
 	u64 left_at;			/* return address of the exit */
-	u32 view_in_force[SOFT_PRIVILEGES][X86_TLB_ENTRIES];
+	u32 view_in_force[SOFT_PRIVILEGES][CODE_SLOTS];
 	struct code_jump jump[SOFT_PRIVILEGES][CODE_JUMPS];
 
 	/* -- the rest is C's -- */
@@ -176,11 +178,11 @@ struct soft_translator {
 	bool stop;			/* code or translations changed: leave after this instruction */
 	bool exact;			/* every flag at every exit; tests */
 	u32 (*enter)(void *context, const u8 *code);
-	u32 at_fill_read, at_fill_write, at_link, at_resolve, at_restart, at_vector, at_insn, at_insn_end;
+	u32 at_fill_read, at_fill_write, at_jump, at_link, at_resolve, at_restart, at_vector, at_insn, at_insn_end;
 	u32 at_exit;
 	u32 pages, views, blocks, insns;
-	u64 view_global[SOFT_PRIVILEGES][X86_TLB_ENTRIES / 64];
-	u64 view_page[SOFT_PRIVILEGES][X86_TLB_ENTRIES];
+	u64 view_set[SOFT_PRIVILEGES][CODE_SLOTS / 64];		/* bitmap: there is one */
+	u64 view_global[SOFT_PRIVILEGES][CODE_SLOTS / 64];	/* ... of a global page */
 #ifdef TRANSLATE_PROFILE
 	u64 profile_exit[8], profile_op[X86_OPS], profile_restart[X86_OPS], profile_fill_ok, profile_fill_cross;
 #endif
@@ -220,6 +222,7 @@ void translate_thunks(struct soft_cpu *c);
 /* --- translate.c: called by translated code; enum translate_exit --------------------------------- */
 u32 translate_fill(struct soft_cpu *c, u64 linear, const u8 *back);
 u32 translate_execute(struct soft_cpu *c, u32 n);
+u32 translate_jump(struct soft_cpu *c, u64 target, const u8 *back);
 u32 translate_vector_need(struct soft_cpu *c, u64 unused, const u8 *back);
 u32 translate_restart(struct soft_cpu *c, u64 unused, const u8 *back);
 
@@ -230,6 +233,7 @@ u32 translate_restart(struct soft_cpu *c, u64 unused, const u8 *back);
 #define INFO_WRITE(info)	((info) >> 58 & 1)
 #define INFO_ALIGN(info)		((info) >> 61 & 1)
 #define INFO_LEVEL(info)	((u32)((info) >> 59 & 3))
+#define INFO_SHADOW(info)	((info) >> 62 & 1)		/* behind STI */
 static inline u64 info_make(u64 rip, unsigned after)
 {
 	return (rip << 16 >> 16) | (u64)after << 48;
@@ -247,6 +251,7 @@ struct host_mem memory_collapse(struct translation *b, struct host_mem m);	/* fr
 void emit_address(struct translation *b, const struct address *a, unsigned to);	/* changes flags */
 struct cold *cold_add(struct translation *b, enum cold_kind kind, u8 *from);
 void emit_colds(struct translation *b);
+u64  info_here(const struct translation *b);
 void emit_thunk(struct translation *b, u32 at);
 void flags_save(struct translation *b);
 void flags_lose(struct translation *b);		/* before flags are clobbered */
@@ -278,6 +283,12 @@ void group_emit_cold(struct translation *b, struct cold *cold);
 
 /* translate_block.c */
 void emit_instruction(struct translation *b);
+
+/* translate_system.c */
+bool system_is_native(const struct translation *b, const struct x86_insn *i);
+bool system_needs_next(const struct x86_insn *i);	/* only with a native successor, no branch */
+void system_translate(struct translation *b, const struct x86_insn *i);
+void restart_if(struct translation *b, unsigned cc);	/* leave the instruction at hand to the interpreter */
 
 /* translate_vector.c */
 bool vector_is_native(const struct translation *b, const struct x86_insn *i);

@@ -67,7 +67,7 @@ static bool is_native(const struct translation *b, const struct x86_insn *i)
 static bool ends_block(const struct x86_insn *i)
 {
 	switch (i->op) {
-	case X86_OP_STAC: case X86_OP_CLAC: case X86_OP_STI: case X86_OP_HLT: case X86_OP_WRMSR:
+	case X86_OP_STAC: case X86_OP_CLAC: case X86_OP_HLT: case X86_OP_WRMSR:
 	case X86_OP_INVLPG: case X86_OP_INVPCID:
 		return true;
 	case X86_OP_MOV:
@@ -119,7 +119,8 @@ static u8 flags_read_behind(const struct translation *b, const struct x86_insn *
 static bool may_leave(const struct x86_insn *i)
 {
 	return (i->flags & (X86_F_MEM | X86_F_BRANCH | X86_F_IMPLICIT_MEM)) || i->op == X86_OP_PUSH ||
-	       i->op == X86_OP_POP || i->op == X86_OP_LEAVE || i->op == X86_OP_DIV || i->op == X86_OP_IDIV;
+	       i->op == X86_OP_POP || i->op == X86_OP_LEAVE || i->op == X86_OP_DIV || i->op == X86_OP_IDIV ||
+	       i->op == X86_OP_STI || i->op == X86_OP_PUSHF || i->op == X86_OP_RDTSC || i->op == X86_OP_RDTSCP;
 }
 
 static bool is_canonical_48(u64 a)
@@ -170,6 +171,10 @@ static bool gather(struct translation *b)
 			break;
 	}
 	b->rips[b->count] = rip;
+	for (unsigned n = 0; n < b->count; n++)
+		if (system_needs_next(&b->insn[n]) &&
+		    (n + 1 == b->count || !b->native[n + 1] || (b->insn[n + 1].flags & X86_F_BRANCH)))
+			b->native[n] = false;
 	return b->count;
 }
 
@@ -214,23 +219,27 @@ static void jump_to(struct translation *b, u64 target)
 	link_to(b, emit_jmp(&b->e), target);
 }
 
-static void restart_if(struct translation *b, unsigned cc)
+void restart_if(struct translation *b, unsigned cc)
 {
-	cold_add(b, COLD_RESTART, emit_jcc(&b->e, cc))->info = info_make(b->rips[b->at], instructions_after(b));
+	cold_add(b, COLD_RESTART, emit_jcc(&b->e, cc))->info = info_here(b);
 }
 
-/* Where T0 leads, from the jump cache: its entry; if it has none the interpreter does the jump. */
+/* Where T0 leads, from the jump cache; C looks for what is not there. */
 static struct host_mem look_up(struct translation *b)
 {
 	struct code_jump *table = b->t->jump[b->mode];
 	struct host_mem m = { .base = H_RBP, .index = T1, .disp = context_at(b->c, table).disp };
 	struct emitter *e = &b->e;
+	u8 *retry = e->at;
+	struct cold *cold;
 
 	emit_mov32(e, T1, T0);
 	emit_alu_imm(e, 0, E_AND, T1, CODE_JUMPS - 1);
 	emit_shift_imm(e, 0, 4, T1, 4);
 	emit_rm(e, E_W, E_ONE, 0x3b, T0, m);
-	restart_if(b, E_CC_NE);
+	cold = cold_add(b, COLD_JUMP, emit_jcc(e, E_CC_NE));
+	cold->retry = retry;
+	cold->info = info_here(b);
 	emit_alu_mem_imm(e, 0, E_CMP, context_at(b->c, &b->c->pins), 0);
 	restart_if(b, E_CC_NE);
 	m.disp += 8;
@@ -355,12 +364,12 @@ static void translate_call(struct translation *b, const struct x86_insn *i)
 
 static void emit_head(struct translation *b, struct code_block *block)
 {
-	unsigned index = (b->rip >> PAGE_BITS) % X86_TLB_ENTRIES;
+	unsigned slot = (b->rip >> PAGE_BITS) % CODE_SLOTS;
 	struct emitter *e = &b->e;
 	struct cold *cold;
 
 	block->entry = (u32)(e->at - b->t->code.write);
-	emit_rm(e, 0, E_ONE, 0x81, E_CMP, context_at(b->c, &b->t->view_in_force[b->mode][index]));
+	emit_rm(e, 0, E_ONE, 0x81, E_CMP, context_at(b->c, &b->t->view_in_force[b->mode][slot]));
 	put32(e, b->view);
 	cold = cold_add(b, COLD_RESOLVE, emit_jcc(e, E_CC_NE));
 	cold->info = info_make(b->rip, 0);

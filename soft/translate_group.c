@@ -246,7 +246,7 @@ void group_begin(struct translation *b)
 	cold = cold_add(b, COLD_GROUP, from);
 	cold->retry = retry;
 	cold->address = a;
-	cold->info = info_make(b->rips[b->at], instructions_after(b)) | (u64)g->write << 58;
+	cold->info = info_here(b) | (u64)g->write << 58;
 	cold->group = g;
 	b->open = g;
 }

@@ -66,6 +66,8 @@ struct flag_use insn_flags(const struct x86_insn *i, bool native)
 		return (struct flag_use){ 0, FLAG_CF, FLAG_CF };
 	case X86_OP_CMC:
 		return (struct flag_use){ FLAG_CF, FLAG_CF, FLAG_CF };
+	case X86_OP_PUSHF:
+		return (struct flag_use){ FLAGS, 0, 0 };
 	case X86_OP_LAHF:
 		return (struct flag_use){ FLAGS & ~FLAG_OF, 0, 0 };
 	case X86_OP_SAHF:
@@ -166,12 +168,6 @@ static void plan_vex(const struct x86_insn *i, struct plan *p)
 	p->imm_bytes = i->op == X86_OP_RORX;
 	if (i->form == X86_V_E)
 		p->ext = i->modrm >> 3 & 7;
-}
-
-/* In a mode where the instruction needs no check. */
-static bool is_kernel(const struct translation *b)
-{
-	return b->c->x.cpl == 0;
 }
 
 struct plan insn_plan(const struct translation *b, const struct x86_insn *i)
@@ -378,14 +374,9 @@ struct plan insn_plan(const struct translation *b, const struct x86_insn *i)
 	case X86_OP_LEAVE:
 		p.kind = i->op_bytes == 8 ? PLAN_SPECIAL : PLAN_NONE;
 		break;
-	case X86_OP_CLD: case X86_OP_STD:
-		p.kind = PLAN_SPECIAL;
-		break;
-	case X86_OP_CLI: case X86_OP_SWAPGS:
-		p.kind = is_kernel(b) ? PLAN_SPECIAL : PLAN_NONE;
-		break;
-	case X86_OP_MFENCE: case X86_OP_SFENCE:
-		p.kind = PLAN_SPECIAL;
+	case X86_OP_CLD: case X86_OP_STD: case X86_OP_CLI: case X86_OP_STI: case X86_OP_SWAPGS: case X86_OP_PUSHF:
+	case X86_OP_RDTSC: case X86_OP_RDTSCP: case X86_OP_MFENCE: case X86_OP_SFENCE:
+		p.kind = system_is_native(b, i) ? PLAN_SPECIAL : PLAN_NONE;
 		break;
 	case X86_OP_NOP: case X86_OP_LFENCE: case X86_OP_PREFETCH: case X86_OP_PREFETCHW: case X86_OP_PREFETCHNTA:
 	case X86_OP_PREFETCHT0: case X86_OP_PREFETCHT1: case X86_OP_PREFETCHT2: case X86_OP_CLDEMOTE:
@@ -486,12 +477,6 @@ static void flags_changed(struct translation *b, struct flag_use use)
 	}
 }
 
-static u8 *cold_restart(struct translation *b, u8 *from)
-{
-	cold_add(b, COLD_RESTART, from)->info = info_make(b->rips[b->at], instructions_after(b));
-	return from;
-}
-
 /*
  * Division faults where the quotient does not fit: let the interpreter have every case that
  * might.  DIV: the high half is less than the divisor.  IDIV: the dividend is its low half,
@@ -507,20 +492,20 @@ static void guard_division(struct translation *b, const struct x86_insn *i, unsi
 			emit_rm(e, how, E_ONE, 0x3b, H_RDX, m);
 		else
 			emit_rr(e, how, E_ONE, 0x3b, H_RDX, divisor);
-		cold_restart(b, emit_jcc(e, E_CC_AE));
+		restart_if(b, E_CC_AE);
 		return;
 	}
 	emit_rr(e, how, E_ONE, 0x8b, T1, H_RAX);
 	emit_shift_imm(e, how, 7, T1, i->op_bytes * 8u - 1);
 	emit_rr(e, how, E_ONE, 0x3b, T1, H_RDX);
-	cold_restart(b, emit_jcc(e, E_CC_NE));
+	restart_if(b, E_CC_NE);
 	if (divisor == H_NONE)
 		emit_rm(e, how, E_ONE, 0x8b, T1, m);
 	else
 		emit_rr(e, how, E_ONE, 0x8b, T1, divisor);
 	emit_alu_imm(e, how, E_ADD, T1, 1);
 	emit_alu_imm(e, how, E_CMP, T1, 1);
-	cold_restart(b, emit_jcc(e, E_CC_BE));
+	restart_if(b, E_CC_BE);
 }
 
 static bool is_division(const struct x86_insn *i)
@@ -738,7 +723,6 @@ static void translate_bswap(struct translation *b, const struct x86_insn *i)
 
 static void translate_special(struct translation *b, const struct x86_insn *i)
 {
-	struct x86 *x = &b->c->x;
 	struct emitter *e = &b->e;
 
 	switch (i->op) {
@@ -761,31 +745,8 @@ static void translate_special(struct translation *b, const struct x86_insn *i)
 		emit_imm(e, is_displaced(i->rm, false) ? T0 : host_of[i->rm], i->imm);
 		displaced_out(b, i->rm, false, T0);
 		break;
-	case X86_OP_CLD:
-	case X86_OP_STD:
-		flags_lose(b);
-		emit_alu_mem_imm(e, 0, i->op == X86_OP_STD ? E_OR : E_AND, context_at(b->c, &x->rflags),
-				 i->op == X86_OP_STD ? (s32)X86_FLAG_DF : ~(s32)X86_FLAG_DF);
-		break;
-	case X86_OP_CLI:
-		flags_lose(b);
-		emit_alu_mem_imm(e, 0, E_AND, context_at(b->c, &x->rflags), ~(s32)X86_FLAG_IF);
-		break;
-	case X86_OP_SWAPGS:
-		emit_load(e, T0, context_at(b->c, &x->seg[X86_GS].base));
-		emit_load(e, T1, context_at(b->c, &x->kernel_gs_base));
-		emit_store(e, T1, context_at(b->c, &x->seg[X86_GS].base));
-		emit_store(e, T0, context_at(b->c, &x->kernel_gs_base));
-		break;
-	case X86_OP_MFENCE:
-		put8(e, 0x0f);
-		put8(e, 0xae);
-		put8(e, 0xf0);
-		break;
-	default:			/* SFENCE */
-		put8(e, 0x0f);
-		put8(e, 0xae);
-		put8(e, 0xf8);
+	default:
+		system_translate(b, i);
 		break;
 	}
 }

@@ -170,7 +170,7 @@ static void fill_cold(struct translation *b, const struct address *a, u8 *from, 
 		log++;
 	cold->retry = retry;
 	cold->address = *a;
-	cold->info = info_make(b->rips[b->at], instructions_after(b)) | (u64)log << 55 | (u64)write << 58 | (u64)align << 61;
+	cold->info = info_here(b) | (u64)log << 55 | (u64)write << 58 | (u64)align << 61;
 }
 
 static struct host_mem open_constant(struct translation *b, const struct address *a, unsigned bytes, bool write)
@@ -271,6 +271,14 @@ struct host_mem memory_collapse(struct translation *b, struct host_mem m)
 	return mem_at(T0, 0);
 }
 
+/* The instruction at hand, for whoever has to execute it in our place. */
+u64 info_here(const struct translation *b)
+{
+	bool shadow = b->at && b->native[b->at - 1] && system_needs_next(&b->insn[b->at - 1]);
+
+	return info_make(b->rips[b->at], instructions_after(b)) | (u64)shadow << 62;
+}
+
 /* --- out of line ----------------------------------------------------------------------------------- */
 
 struct cold *cold_add(struct translation *b, enum cold_kind kind, u8 *from)
@@ -292,6 +300,7 @@ void emit_colds(struct translation *b)
 
 	for (unsigned n = 0; n < b->colds; n++) {
 		struct cold *cold = &b->cold[n];
+		u8 *over;
 
 		emit_target(cold->from, e->at);
 		switch (cold->kind) {
@@ -300,6 +309,14 @@ void emit_colds(struct translation *b)
 			emit_thunk(b, b->t->at_fill_read);
 			emit_target(emit_jmp(e), cold->retry);
 			put64(e, cold->info);
+			break;
+		case COLD_JUMP:
+			emit_thunk(b, b->t->at_jump);
+			over = emit_jmp(e);
+			put64(e, cold->info);
+			emit_target(over, e->at);
+			emit_load(e, T0, context_at(b->c, &b->t->jump_to));
+			emit_target(emit_jmp(e), cold->retry);
 			break;
 		case COLD_VECTOR:
 			emit_thunk(b, b->t->at_vector);

@@ -106,7 +106,10 @@ static void emit_call_c(struct soft_cpu *c, struct emitter *e, const void *funct
 	put8(e, 0xc3);
 	emit_target(leave, e->at);
 	emit_alu_imm(e, E_W, E_ADD, H_RSP, 8);
-	emit_target(emit_jmp(e), t->code.write + t->at_exit);
+	emit_alu_imm(e, 0, E_CMP, H_RAX, TRANSLATE_CHAIN);
+	emit_target(emit_jcc(e, E_CC_NE), t->code.write + t->at_exit);
+	registers_in(e);
+	jump_mem(e, context_at(c, &t->jump_to));
 }
 
 /* Leave with a reason; what it is about stands behind the call. */
@@ -132,6 +135,8 @@ void translate_thunks(struct soft_cpu *c)
 	emit_exit(&e);
 	t->at_fill_read = t->at_fill_write = begin(t, &e);
 	emit_call_c(c, &e, translate_fill, true);
+	t->at_jump = begin(t, &e);
+	emit_call_c(c, &e, translate_jump, true);
 	t->at_insn = begin(t, &e);
 	emit_call_c(c, &e, translate_execute, true);
 	t->at_restart = begin(t, &e);

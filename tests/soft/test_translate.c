@@ -137,8 +137,7 @@ static bool is_allowed(const struct x86_insn *i)
 	if (i->flags & (X86_F_BRANCH | X86_F_SYSTEM | X86_F_VSIB))
 		return false;
 	switch (i->op) {
-	case X86_OP_RDRAND: case X86_OP_RDSEED: case X86_OP_PUSHF: case X86_OP_POPF: case X86_OP_STI:
-	case X86_OP_CLI: case X86_OP_ENTER: case X86_OP_XLAT: case X86_OP_STAC: case X86_OP_CLAC:
+	case X86_OP_RDRAND: case X86_OP_RDSEED: case X86_OP_POPF: case X86_OP_ENTER: case X86_OP_XLAT: case X86_OP_STAC: case X86_OP_CLAC:
 	case X86_OP_PAUSE: case X86_OP_LAR: case X86_OP_LSL: case X86_OP_LEAVE: case X86_OP_STD:
 	case X86_OP_MOVDIR64B: case X86_OP_RDTSC: case X86_OP_RDTSCP:
 	case X86_OP_XGETBV: case X86_OP_VERR: case X86_OP_VERW: case X86_OP_RDPID:
