@@ -678,6 +678,12 @@ static int nmi(struct call *c)
 	return 0;
 }
 
+static int smi(struct call *c)
+{
+	smm_request(c->v);
+	return 0;
+}
+
 /*
  * The mask that applies during KVM_RUN.  In a process the guest runs in a thread whose
  * mask is its owner's to set, so there is nothing to keep: checked and accepted.

@@ -19,9 +19,14 @@
 #include "base/bits.h"
 #include "core/vm.h"
 
-void slot_mark_dirty(struct vm *vm, gfn_t gfn)
+void slot_mark_dirty(struct vcpu *v, gfn_t gfn)
 {
-	struct slot *s = slot_find(vm, gfn);
+	slot_mark_dirty_in(v->vm, v->smm.on, gfn);
+}
+
+void slot_mark_dirty_in(struct vm *vm, unsigned space, gfn_t gfn)
+{
+	struct slot *s = slot_find_in(vm, space, gfn);
 
 	/* Looking first keeps the line shared when the bit is set already, which it mostly is. */
 	if (s && s->dirty && !bit_test_atomic(s->dirty, gfn - s->gfn))
@@ -42,7 +47,7 @@ static u64 word_take(struct vm *vm, struct slot *s, u64 word, u64 mask, bool *fl
 {
 	u64 taken = atomic_fetch_and(&s->dirty[word], ~mask) & mask;
 
-	if (taken && mmu_protect_mask(vm, s->gfn + word * 64, taken))
+	if (taken && mmu_protect_mask(vm, slot_frame(s) + word * 64, taken))
 		*flush = true;
 	return taken;
 }

@@ -129,7 +129,7 @@ static struct slot *memory_at(struct vcpu *v, gpa_t gpa, bool write)
 
 	if (v->lapic && lapic_claims(v, gpa))
 		return NULL;
-	s = slot_find(v->vm, gpa >> PAGE_BITS);
+	s = vcpu_slot_find(v, gpa >> PAGE_BITS);
 	return s && !(write && (s->flags & KVM_MEM_READONLY)) ? s : NULL;
 }
 
@@ -153,7 +153,7 @@ static enum x86_result span_write(struct vcpu *v, const struct span *span, const
 	struct slot *s = memory_at(v, span->gpa, true);
 
 	if (s && !host_copy_out(slot_hva(s, span->gpa), data, span->bytes)) {
-		slot_mark_dirty(v->vm, span->gpa >> PAGE_BITS);
+		slot_mark_dirty(v, span->gpa >> PAGE_BITS);
 		return X86_OK;
 	}
 	for (unsigned at = 0; at < span->bytes; at += 8) {
@@ -207,7 +207,7 @@ static void page_release(struct vcpu *v)
 
 	if (!em->held)
 		return;
-	slot_mark_dirty(v->vm, em->held_gfn);
+	slot_mark_dirty(v, em->held_gfn);
 	host_page_put(&em->page, true);
 	em->held = false;
 }
@@ -374,7 +374,7 @@ static enum x86_result fetch_more(struct vcpu *v, u8 bytes[15], u8 *count)
 	r = (enum x86_result)mmu_guest_translate(v, linear, X86_FETCH | (x->cpl == 3 ? X86_USER : 0), &gpa);
 	if (r)
 		return r;
-	s = slot_find(v->vm, gpa >> PAGE_BITS);
+	s = vcpu_slot_find(v, gpa >> PAGE_BITS);
 	if (!s || host_copy_in(bytes + *count, slot_hva(s, gpa), part))
 		return X86_UNIMPLEMENTED;
 	*count += (u8)part;

@@ -205,6 +205,13 @@ void event_inject(struct vcpu *v)
 		inject_pending_exception(v);
 		free_slot = false;
 	}
+	if (v->smm.pending && !v->smm.on && !v->nested.running) {
+		if (free_slot && smm_is_due(v)) {
+			smm_enter(v);
+			return;		/* and choose again, for the handler */
+		}
+		be->nmi_window(v, true);	/* opens after the event, NMIs being allowed; or at IRET */
+	}
 	if (atomic_load_acquire(&v->events.nmi.pending)) {
 		if (free_slot && be->nmi_allowed(v)) {
 			if (is_for_l1(v, NESTED_NMI))
@@ -286,6 +293,8 @@ bool event_wakes(struct vcpu *v)
 	if (v->events.exception.pending || event_is_in_flight(v))
 		return true;
 	if (atomic_load_acquire(&v->pv_unhalted))
+		return true;
+	if (atomic_load_acquire(&v->requests) & BIT_U64(REQ_SMI) || smm_is_due(v))
 		return true;
 	if (atomic_load_acquire(&v->events.nmi.pending) && v->vm->be->nmi_allowed(v))
 		return true;

@@ -121,7 +121,7 @@ bool hypercall_is_foreign(struct vcpu *v)
 	if (v->vm->quirks_disabled & KVM_X86_QUIRK_FIX_HYPERCALL_INSN || !instruction_find(v, X86_FETCH, at))
 		return false;
 	for (unsigned n = 0; n < CALL_BYTES; n++)
-		if (guest_read(v->vm, at[n], &bytes[n], 1))
+		if (vcpu_guest_read(v, at[n], &bytes[n], 1))
 			return false;
 	return !__builtin_memcmp(bytes, vmcall, sizeof(bytes));
 }
@@ -134,6 +134,6 @@ void hypercall_patch(struct vcpu *v)
 	if (!instruction_find(v, X86_WRITE | X86_PROBE, at))
 		return;
 	for (unsigned n = 0; n < CALL_BYTES; n++)
-		if (guest_write(v->vm, at[n], &vmmcall[n], 1))
+		if (vcpu_guest_write(v, at[n], &vmmcall[n], 1))
 			return;
 }

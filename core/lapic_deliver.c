@@ -54,8 +54,6 @@ int lapic_accept(struct lapic *l, const struct lapic_message *m)
 		vcpu_kick(v);
 		return 1;
 	case LAPIC_SMI:
-		if (!v->vm->smm)
-			return 0;
 		vcpu_request(v, REQ_SMI);
 		vcpu_kick(v);
 		return 1;

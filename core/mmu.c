@@ -44,7 +44,7 @@
 #define ENTRIES		512u		/* in a table page */
 #define LARGE_LEVEL	2u
 #define LARGE_PAGES	512u		/* 4 KiB pages in a 2 MiB one */
-#define GFN_END		(1ull << (SLOT_GPA_BITS - PAGE_BITS))
+#define GFN_END		(1ull << SLOT_SPACE_SHIFT)	/* of an address space */
 
 /* --- entries and tables ------------------------------------------------------- */
 
@@ -133,13 +133,24 @@ static void table_free(struct vm *vm, u64 *table)
 	vm->stat[VM_STAT_mmu_pages] = vm->mmu.pages;
 }
 
+/* A frame's address space is in the bits above it, and each has a table. */
+static u64 *root_of(const struct mmu *mmu, gfn_t gfn)
+{
+	return gfn & GFN_END ? mmu->smm_root : mmu->root;
+}
+
+static gfn_t range_end(gfn_t gfn, u64 pages)
+{
+	return MIN_OF(gfn + pages, (gfn | (GFN_END - 1)) + 1);
+}
+
 /*
  * The lowest entry on the way to gfn that exists: the leaf, or a hole above it.  *level
  * says at which level.
  */
 static u64 *entry_find(struct mmu *mmu, gfn_t gfn, unsigned *level)
 {
-	u64 *table = mmu->root;
+	u64 *table = root_of(mmu, gfn);
 
 	for (*level = MMU_LEVELS; ; (*level)--) {
 		u64 *entry = &table[level_index(gfn, *level)];
@@ -153,7 +164,7 @@ static u64 *entry_find(struct mmu *mmu, gfn_t gfn, unsigned *level)
 /* The entry that holds the table of level 1 for gfn, which exists. */
 static u64 *entry_parent(struct mmu *mmu, gfn_t gfn)
 {
-	u64 *table = mmu->root;
+	u64 *table = root_of(mmu, gfn);
 
 	for (unsigned level = MMU_LEVELS; level > 2; level--)
 		table = entry_table(table[level_index(gfn, level)]);
@@ -225,7 +236,7 @@ void mmu_zap(struct vm *vm, gfn_t gfn, u64 pages)
 		return;
 	}
 	host_mutex_lock(&mmu->lock);
-	zapped = zap_locked(vm, gfn, MIN_OF(gfn + pages, GFN_END), &detached);
+	zapped = zap_locked(vm, gfn, range_end(gfn, pages), &detached);
 	vm->stat[VM_STAT_mmu_zaps] += zapped;
 	zapped |= mmu->nested;
 	host_mutex_unlock(&mmu->lock);
@@ -266,7 +277,7 @@ bool mmu_protect_mask(struct vm *vm, gfn_t gfn, u64 mask)
 
 void mmu_write_protect(struct vm *vm, gfn_t gfn, u64 pages)
 {
-	gfn_t end = MIN_OF(gfn + pages, GFN_END);
+	gfn_t end = range_end(gfn, pages);
 	bool changed = false;
 
 	if (vm->mmu.shadow) {
@@ -307,7 +318,7 @@ static void zap_owner_range(struct vm *vm, u64 start, u64 end)
 				continue;
 			first = (first - s->hva) >> PAGE_BITS;
 			last = (last - s->hva + PAGE_BYTES - 1) >> PAGE_BITS;
-			mmu_zap(vm, s->gfn + first, last - first);
+			mmu_zap(vm, slot_frame(s) + first, last - first);
 		}
 	}
 	host_srcu_leave(&vm->srcu, cookie);
@@ -369,7 +380,7 @@ static bool can_be_large(const struct slot *s, gfn_t gfn, const struct host_page
  */
 static enum mmu_fault leaf_set(struct vm *vm, gfn_t gfn, unsigned level, u64 leaf, bool *flush)
 {
-	u64 *table = vm->mmu.root, *entry;
+	u64 *table = root_of(&vm->mmu, gfn), *entry;
 
 	for (unsigned at = MMU_LEVELS; at > level; at--) {
 		entry = &table[level_index(gfn, at)];
@@ -392,10 +403,11 @@ static enum mmu_fault leaf_set(struct vm *vm, gfn_t gfn, unsigned level, u64 lea
 	return MMU_FIXED;
 }
 
-enum mmu_fault mmu_page_begin(struct vm *vm, gpa_t gpa, bool write, struct mmu_page *p)
+enum mmu_fault mmu_page_begin(struct vcpu *v, gpa_t gpa, bool write, struct mmu_page *p)
 {
+	struct vm *vm = v->vm;
 	struct mmu *mmu = &vm->mmu;
-	struct slot *s = gpa >> SLOT_GPA_BITS ? NULL : slot_find(vm, gpa >> PAGE_BITS);
+	struct slot *s = gpa >> SLOT_GPA_BITS ? NULL : vcpu_slot_find(v, gpa >> PAGE_BITS);
 	u64 sequence;
 
 	if (!s)
@@ -434,7 +446,7 @@ static enum mmu_fault map(struct vm *vm, gfn_t gfn, const struct mmu_page *p, bo
 
 	/* Where small pages are mapped already they stay. */
 	entry_find(&vm->mmu, gfn, &level);
-	if (level >= LARGE_LEVEL && can_be_large(p->slot, gfn, page)) {
+	if (level >= LARGE_LEVEL && can_be_large(p->slot, gfn % GFN_END, page)) {
 		u64 base = page->pa - ((gfn % LARGE_PAGES) << PAGE_BITS);
 
 		return leaf_set(vm, gfn, LARGE_LEVEL, (base & ENTRY_ADDRESS) | flags | ENTRY_LARGE, flush);
@@ -449,10 +461,10 @@ enum mmu_fault mmu_fault(struct vcpu *v, gpa_t gpa, unsigned access)
 	enum mmu_fault result;
 	struct mmu_page p;
 
-	result = mmu_page_begin(vm, gpa, access & X86_WRITE, &p);
+	result = mmu_page_begin(v, gpa, access & X86_WRITE, &p);
 	if (result != MMU_FIXED)
 		return result;
-	result = map(vm, gpa >> PAGE_BITS, &p, &flush);
+	result = map(vm, (gpa >> PAGE_BITS) - p.slot->gfn + slot_frame(p.slot), &p, &flush);
 	mmu_page_end(vm, &p, result == MMU_FIXED);
 	if (flush)
 		mmu_flush(vm);
@@ -461,7 +473,8 @@ enum mmu_fault mmu_fault(struct vcpu *v, gpa_t gpa, unsigned access)
 
 void mmu_root_load(struct vcpu *v)
 {
-	hpa_t root = host_bus_address(v->nested.paging ? v->shadow.root : v->vm->mmu.root);
+	const struct mmu *mmu = &v->vm->mmu;
+	hpa_t root = host_bus_address(v->nested.paging ? v->shadow.root : v->smm.on ? mmu->smm_root : mmu->root);
 
 	v->vm->be->mmu_root_set(v, root, MMU_LEVELS);
 }
@@ -480,27 +493,21 @@ int mmu_init(struct vm *vm)
 	mmu->shadow = !core_is_nested();
 	if (!mmu->shadow) {
 		mmu->root = host_alloc_pages(0, 0);
-		if (!mmu->root)
-			return -ENOMEM;
-		mmu->pages = 1;
+		mmu->smm_root = host_alloc_pages(0, 0);
+		mmu->pages = 2;
 	}
-	r = host_space_attach(&space_ops, vm, &vm->space);
+	r = mmu->shadow || (mmu->root && mmu->smm_root) ? host_space_attach(&space_ops, vm, &vm->space) : -ENOMEM;
 	if (r) {
+		host_free_pages(mmu->smm_root, 0);
 		host_free_pages(mmu->root, 0);
-		mmu->root = NULL;
+		mmu->root = mmu->smm_root = NULL;
 	}
 	return r;
 }
 
 /* No processor is left.  Levels are few, so each has its loop. */
-void mmu_fini(struct vm *vm)
+static void root_free(struct vm *vm, u64 *root)
 {
-	u64 *root = vm->mmu.root;
-
-	host_space_detach(vm->space);
-	host_free_pages(vm->mmu.spare, 0);
-	if (!root)
-		return;
 	for (unsigned i = 0; i < ENTRIES; i++) {
 		u64 *third = root[i] & ENTRY_P ? entry_table(root[i]) : NULL;
 
@@ -517,7 +524,19 @@ void mmu_fini(struct vm *vm)
 			table_free(vm, third);
 	}
 	table_free(vm, root);
-	vm->mmu.root = NULL;
+}
+
+void mmu_fini(struct vm *vm)
+{
+	struct mmu *mmu = &vm->mmu;
+
+	host_space_detach(vm->space);
+	host_free_pages(mmu->spare, 0);
+	if (!mmu->root)
+		return;
+	root_free(vm, mmu->root);
+	root_free(vm, mmu->smm_root);
+	mmu->root = mmu->smm_root = NULL;
 }
 
 /* --- the guest's own page tables ------------------------------------------------------ */
@@ -528,7 +547,7 @@ void mmu_fini(struct vm *vm)
  * accessed and dirty bits go to a copy.
  */
 struct guest_walk {
-	struct vm *vm;
+	struct vcpu *v;
 	struct host_page page;
 	struct vcpu *l2;	/* the tables are L2's, and have L2-physical addresses; or NULL */
 	bool held, written;
@@ -541,7 +560,7 @@ static void walk_release(struct guest_walk *w)
 	if (!w->held)
 		return;
 	if (w->written)
-		slot_mark_dirty(w->vm, w->gfn);
+		slot_mark_dirty(w->v, w->gfn);
 	host_page_put(&w->page, w->written);
 	w->held = false;
 }
@@ -563,7 +582,7 @@ static enum x86_result walk_entry(void *arg, gpa_t gpa, bool write, void **host)
 		}
 		gpa = t.pa;
 	}
-	s = gpa >> SLOT_GPA_BITS ? NULL : slot_find(w->vm, gpa >> PAGE_BITS);
+	s = gpa >> SLOT_GPA_BITS ? NULL : vcpu_slot_find(w->v, gpa >> PAGE_BITS);
 	if (!s)
 		return X86_OK;
 	w->gfn = gpa >> PAGE_BITS;
@@ -582,7 +601,7 @@ static enum x86_result walk_entry(void *arg, gpa_t gpa, bool write, void **host)
 enum x86_result nested_translate(struct vcpu *v, gpa_t gpa, unsigned access, struct x86_translation *t)
 {
 	const struct x86_paging *p = &v->nested.tables;
-	struct guest_walk w = { .vm = v->vm };
+	struct guest_walk w = { .v = v };
 	struct x86_walk_port port = { .entry = walk_entry, .arg = &w };
 	struct x86_fault fault = { .error = X86_PF_U | (access & X86_WRITE ? X86_PF_W : 0) };
 	enum x86_result r = X86_FAULT;
@@ -599,7 +618,7 @@ enum x86_result nested_translate(struct vcpu *v, gpa_t gpa, unsigned access, str
 
 enum x86_result mmu_guest_walk(struct vcpu *v, u64 linear, unsigned access, struct x86_translation *t)
 {
-	struct guest_walk w = { .vm = v->vm, .l2 = v->nested.paging ? v : NULL };
+	struct guest_walk w = { .v = v, .l2 = v->nested.paging ? v : NULL };
 	struct x86_walk_port port = { .entry = walk_entry, .arg = &w };
 	struct x86_paging p;
 	enum x86_result r;

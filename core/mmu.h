@@ -26,6 +26,7 @@ struct mmu {
 	bool shadow;		/* no nested paging: fixed when the VM is made */
 	bool nested;		/* vCPUs have tables of their own for L2: never false again */
 	u64 *root;		/* a page, the same from mmu_init() to mmu_fini(); NULL with shadow */
+	u64 *smm_root;		/* likewise, of address space 1 */
 	u64 pages;		/* table pages in use */
 	u64 *spare;		/* one for a fault that found no memory without sleeping; or NULL */
 	u64 invalidations;	/* sequence of owner's changes, see host_space_ops */
@@ -49,9 +50,10 @@ enum mmu_fault mmu_fault(struct vcpu *v, gpa_t gpa, unsigned access);
  * dirty log.  Else what a fault there amounts to.  [sleep], inside vm->srcu
  */
 struct mmu_page { struct slot *slot; struct host_page page; bool write, writable; };
-enum mmu_fault mmu_page_begin(struct vm *vm, gpa_t gpa, bool write, struct mmu_page *p);
+enum mmu_fault mmu_page_begin(struct vcpu *v, gpa_t gpa, bool write, struct mmu_page *p);
 void mmu_page_end(struct vm *vm, struct mmu_page *p, bool mapped);
 
+/* The frames of what follows have their address space above their number: slot_frame(). */
 /* Remove mappings of a range of frames, then make every processor forget them.  [sleep] */
 void mmu_zap(struct vm *vm, gfn_t gfn, u64 pages);
 /* Write-protect them (dirty logging begins, or bits were cleared). [sleep] */

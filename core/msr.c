@@ -24,7 +24,7 @@
 #define UNKNOWN	2	/* the same, and the reason is that there is no such MSR */
 
 enum {
-	MSR_PLATFORM_ID = 0x17, MSR_EBL_CR_POWERON = 0x2a, MSR_FEATURE_CONTROL = 0x3a,
+	MSR_PLATFORM_ID = 0x17, MSR_EBL_CR_POWERON = 0x2a, MSR_SMI_COUNT = 0x34, MSR_FEATURE_CONTROL = 0x3a,
 	MSR_UCODE_WRITE = 0x79, MSR_UCODE_REV = 0x8b, MSR_SMBASE = 0x9e, MSR_PLATFORM_INFO = 0xce,
 	MSR_MTRRCAP = 0xfe, MSR_ARCH_CAPABILITIES = 0x10a, MSR_BBL_CR_CTL3 = 0x11e,
 	MSR_MISC_FEATURES = 0x140, MSR_MCG_CAP = 0x179, MSR_MCG_STATUS, MSR_MCG_CTL, MSR_PERF_STATUS = 0x198, MSR_PERF_CTL,
@@ -462,9 +462,12 @@ int msr_get(struct vcpu *v, u32 index, u64 *data, bool host)
 		*data = v->osvw_status;
 		return 0;
 	case MSR_SMBASE:
-		if (!host)
+		if (!host && !v->smm.on)
 			return GP;
 		*data = v->smbase;
+		return 0;
+	case MSR_SMI_COUNT:
+		*data = v->smm.count;
 		return 0;
 	}
 	return constant_get(v, index, data);
@@ -554,6 +557,11 @@ int msr_set(struct vcpu *v, u32 index, u64 data, bool host)
 			return GP;
 		v->smbase = data;
 		return 0;
+	case MSR_SMI_COUNT:
+		if (!host)
+			return GP;
+		v->smm.count = data;
+		return 0;
 	}
 	return constant_set(index, data, host);
 }
@@ -568,7 +576,7 @@ static const u32 saved[] = {
 	MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW,
 	MSR_KVM_STEAL_TIME, MSR_KVM_POLL_CONTROL, MSR_KVM_PV_EOI_EN, MSR_PLATFORM_INFO, MSR_MISC_FEATURES,
 	X86_MSR_TSC_ADJUST, X86_MSR_TSC_DEADLINE, MSR_MISC_ENABLE, MSR_MCG_STATUS, MSR_MCG_CTL,
-	MSR_SMBASE, MSR_HWCR, MSR_UCODE_REV, MSR_OSVW_LENGTH, MSR_OSVW_STATUS, X86_MSR_DEBUGCTL,
+	MSR_SMBASE, MSR_SMI_COUNT, MSR_HWCR, MSR_UCODE_REV, MSR_OSVW_LENGTH, MSR_OSVW_STATUS, X86_MSR_DEBUGCTL,
 	MSR_POWER_CTL, MSR_MTRR_DEF_TYPE, MSR_MTRR_FIX64K, MSR_MTRR_FIX16K, MSR_MTRR_FIX16K + 1, MSR_MTRR_FIX4K,
 	MSR_MTRR_FIX4K + 1, MSR_MTRR_FIX4K + 2, MSR_MTRR_FIX4K + 3, MSR_MTRR_FIX4K + 4,
 	MSR_MTRR_FIX4K + 5, MSR_MTRR_FIX4K + 6, MSR_MTRR_FIX4K + 7,

@@ -8,7 +8,7 @@
  *
  * Locking: v->lock.
  * Reference: Linux Documentation/virt/kvm/api.rst.
- * Not modelled: SMM; PDPTRs of PAE guests, which are read from memory as nested paging does.
+ * Not modelled: PDPTRs of PAE guests, which are read from memory as nested paging does.
  */
 #include <linux/errno.h>
 
@@ -246,6 +246,7 @@ int vcpu_get_events(struct vcpu *v, struct kvm_vcpu_events *e)
 		e->triple_fault.pending = atomic_load_acquire(&v->requests) >> REQ_TRIPLE_FAULT & 1;
 		e->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
 	}
+	smm_events_get(v, e);
 	e->sipi_vector = 0;		/* as KVM: never valid on the way out */
 	e->flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
 	return 0;
@@ -266,8 +267,6 @@ static bool events_are_valid(struct vcpu *v, const struct kvm_vcpu_events *e)
 	if ((e->exception.injected || e->exception.pending) &&
 	    (e->exception.nr > 31 || e->exception.nr == X86_NMI))
 		return false;
-	if ((e->flags & KVM_VCPUEVENT_VALID_SMM) && (e->smi.smm || e->smi.pending || e->smi.smm_inside_nmi))
-		return false;		/* there is no SMM */
 	return true;
 }
 
@@ -300,8 +299,8 @@ int vcpu_set_events(struct vcpu *v, const struct kvm_vcpu_events *e)
 
 	if ((e->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && v->lapic)
 		atomic_store_release(&v->pending_sipi, 0x100u | (e->sipi_vector & 0xff));
-	if ((e->flags & KVM_VCPUEVENT_VALID_SMM) && v->lapic)
-		atomic_store_release(&v->pending_init, e->smi.latched_init ? 1u : 0u);
+	if (e->flags & KVM_VCPUEVENT_VALID_SMM)
+		smm_events_set(v, e);
 	if (e->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
 		vcpu_request_take(v, REQ_TRIPLE_FAULT);
 		if (e->triple_fault.pending)

@@ -18,7 +18,6 @@
  *
  * Locking: v->lock held by KVM_RUN's caller.
  * Reference: Linux Documentation/virt/kvm/api.rst, "KVM_RUN", "The kvm_run structure".
- * Not modelled: SMM.
  */
 #include <linux/errno.h>
 
@@ -462,6 +461,14 @@ static enum next exit_nested(struct vcpu *v, const struct exit *e)
 	return r ? leave_error(v, r) : NEXT_ENTER;
 }
 
+static enum next exit_rsm(struct vcpu *v)
+{
+	if (!v->smm.on)
+		return inject_ud(v);
+	smm_leave(v);
+	return NEXT_ENTER;
+}
+
 static enum next exit_fail_entry(struct vcpu *v, const struct exit *e)
 {
 	v->run->fail_entry.hardware_entry_failure_reason = e->hardware_reason;
@@ -509,7 +516,8 @@ static enum next exit_handle(struct vcpu *v, const struct exit *e)
 	case EXIT_MONITOR: case EXIT_MWAIT:
 		return exit_mwait(v, e);
 	case EXIT_TASK_SWITCH:	return exit_task_switch(v, e);
-	case EXIT_RSM: case EXIT_UD:
+	case EXIT_RSM:		return exit_rsm(v);
+	case EXIT_UD:
 		return inject_ud(v);
 	case EXIT_IRET: case EXIT_INIT:
 		return NEXT_ENTER;
@@ -570,7 +578,8 @@ static enum next requests_serve(struct vcpu *v)
 		nmis_limit(v);
 		vcpu_request(v, REQ_EVENT);
 	}
-	vcpu_request_take(v, REQ_SMI);
+	if (vcpu_request_take(v, REQ_SMI))
+		smm_accept(v);
 	return NEXT_ENTER;
 }
 
@@ -671,7 +680,7 @@ static void apic_events_accept(struct vcpu *v)
 {
 	u32 sipi;
 
-	if (!v->lapic)
+	if (!v->lapic || v->smm.on)	/* an INIT waits for RSM */
 		return;
 	if (v->nested.running && atomic_load_acquire(&v->pending_init) &&
 	    v->vm->be->nested_event(v, NESTED_INIT))
@@ -793,7 +802,7 @@ static void state_report(struct vcpu *v)
 	struct kvm_run *run = v->run;
 
 	run->if_flag = !!(v->x.rflags & X86_FLAG_IF);
-	run->flags = 0;
+	run->flags = v->smm.on ? KVM_RUN_X86_SMM : 0;
 	run->cr8 = vcpu_cr8_get(v);
 	run->apic_base = v->apic_base;
 	run->ready_for_interrupt_injection = v->vm->irq.pic || event_ready_for_interrupt(v);

@@ -340,7 +340,7 @@ enum mmu_fault shadow_fault(struct vcpu *v, u64 linear, u32 error, gpa_t *gpa)
 	leaf = leaf_get_or_recycle(v, linear, &t);
 	if (!leaf)
 		return MMU_BAD;
-	result = mmu_page_begin(v->vm, t.pa, access & X86_WRITE, &p);
+	result = mmu_page_begin(v, t.pa, access & X86_WRITE, &p);
 	if (result != MMU_FIXED)
 		return result;
 	leaf_set(v, leaf, &t, &p);
@@ -379,7 +379,7 @@ enum mmu_fault shadow_nested_fault(struct vcpu *v, gpa_t gpa, unsigned access, g
 	leaf = leaf_get_or_recycle(v, gpa, &t);
 	if (!leaf)
 		return MMU_BAD;
-	result = mmu_page_begin(v->vm, t.pa, access & X86_WRITE, &p);
+	result = mmu_page_begin(v, t.pa, access & X86_WRITE, &p);
 	if (result != MMU_FIXED)
 		return result;
 	leaf_set(v, leaf, &t, &p);

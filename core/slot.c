@@ -18,7 +18,6 @@
  *
  * Locking: vm->lock is held by whoever changes slots; readers are inside vm->srcu.
  * Reference: Linux, Documentation/virt/kvm/api.rst, "KVM_SET_USER_MEMORY_REGION".
- * Not modelled: address space 1 (SMM) is kept but no processor looks at it yet.
  */
 #include "core/slot.h"
 
@@ -50,7 +49,7 @@ static u32 slot_after(const struct slot_space *space, gfn_t gfn)
 	return low;
 }
 
-struct slot *slot_find(struct vm *vm, gfn_t gfn)
+struct slot *slot_find_in(struct vm *vm, unsigned in, gfn_t gfn)
 {
 	const struct slots *slots = atomic_load_acquire(&vm->slots);
 	const struct slot_space *space;
@@ -59,12 +58,17 @@ struct slot *slot_find(struct vm *vm, gfn_t gfn)
 
 	if (!slots)
 		return NULL;
-	space = &slots->space[0];
+	space = &slots->space[in];
 	n = slot_after(space, gfn);
 	if (!n)
 		return NULL;
 	s = space->by_gfn[n - 1];
 	return gfn - s->gfn < s->pages ? s : NULL;
+}
+
+struct slot *vcpu_slot_find(struct vcpu *v, gfn_t gfn)
+{
+	return slot_find_in(v->vm, v->smm.on, gfn);
 }
 
 struct slot *slot_by_id(struct vm *vm, u32 id)
@@ -197,7 +201,7 @@ static int slot_delete(struct vm *vm, struct slot *s)
 		return -ENOMEM;
 	slots_remove(new, s);
 	slots_publish(vm, new);
-	mmu_zap(vm, s->gfn, s->pages);
+	mmu_zap(vm, slot_frame(s), s->pages);
 	slot_free(s);
 	return 0;
 }
@@ -231,7 +235,7 @@ static int slot_move(struct vm *vm, struct slot *old, struct slot *s)
 	slots_remove(with, old);
 	slots_insert(with, s);
 	slots_publish(vm, without);
-	mmu_zap(vm, old->gfn, old->pages);
+	mmu_zap(vm, slot_frame(old), old->pages);
 	slots_publish(vm, with);
 	slot_free(old);
 	return 0;
@@ -248,9 +252,9 @@ static int slot_change_flags(struct vm *vm, struct slot *old, struct slot *s)
 	slots_insert(new, s);
 	slots_publish(vm, new);
 	if (!s->dirty)		/* large pages may come back */
-		mmu_zap(vm, s->gfn, s->pages);
+		mmu_zap(vm, slot_frame(s), s->pages);
 	else if (!(vm->mmu.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET))
-		mmu_write_protect(vm, s->gfn, s->pages);
+		mmu_write_protect(vm, slot_frame(s), s->pages);
 	slot_free(old);
 	return 0;
 }
@@ -311,7 +315,7 @@ void slots_free(struct vm *vm)
 enum direction { FROM_GUEST, TO_GUEST };
 
 /* Page by page, as neighbouring frames may be in different slots. */
-static int guest_copy(struct vm *vm, gpa_t gpa, void *data, u64 bytes, enum direction direction)
+static int guest_copy(struct vm *vm, unsigned space, gpa_t gpa, void *data, u64 bytes, enum direction direction)
 {
 	u64 end;
 
@@ -319,7 +323,7 @@ static int guest_copy(struct vm *vm, gpa_t gpa, void *data, u64 bytes, enum dire
 		return -EFAULT;
 	while (gpa < end) {
 		u64 part = MIN_OF(end - gpa, PAGE_BYTES - gpa % PAGE_BYTES);
-		struct slot *s = slot_find(vm, gpa >> PAGE_BITS);
+		struct slot *s = slot_find_in(vm, space, gpa >> PAGE_BITS);
 		int r;
 
 		if (!s || (direction == TO_GUEST && (s->flags & KVM_MEM_READONLY)))
@@ -331,27 +335,38 @@ static int guest_copy(struct vm *vm, gpa_t gpa, void *data, u64 bytes, enum dire
 		if (r)
 			return r;
 		if (direction == TO_GUEST)
-			slot_mark_dirty(vm, gpa >> PAGE_BITS);
+			slot_mark_dirty_in(vm, space, gpa >> PAGE_BITS);
 		gpa += part;
 		data = (u8 *)data + part;
 	}
 	return 0;
 }
 
-int guest_read(struct vm *vm, gpa_t gpa, void *data, u64 bytes)
+static int guest_access(struct vm *vm, unsigned space, gpa_t gpa, void *data, u64 bytes, enum direction direction)
 {
 	int cookie = host_srcu_enter(&vm->srcu);
-	int r = guest_copy(vm, gpa, data, bytes, FROM_GUEST);
+	int r = guest_copy(vm, space, gpa, data, bytes, direction);
 
 	host_srcu_leave(&vm->srcu, cookie);
 	return r;
 }
 
+int guest_read(struct vm *vm, gpa_t gpa, void *data, u64 bytes)
+{
+	return guest_access(vm, 0, gpa, data, bytes, FROM_GUEST);
+}
+
 int guest_write(struct vm *vm, gpa_t gpa, const void *data, u64 bytes)
 {
-	int cookie = host_srcu_enter(&vm->srcu);
-	int r = guest_copy(vm, gpa, (void *)data, bytes, TO_GUEST);
+	return guest_access(vm, 0, gpa, (void *)data, bytes, TO_GUEST);
+}
 
-	host_srcu_leave(&vm->srcu, cookie);
-	return r;
+int vcpu_guest_read(struct vcpu *v, gpa_t gpa, void *data, u64 bytes)
+{
+	return guest_access(v->vm, v->smm.on, gpa, data, bytes, FROM_GUEST);
+}
+
+int vcpu_guest_write(struct vcpu *v, gpa_t gpa, const void *data, u64 bytes)
+{
+	return guest_access(v->vm, v->smm.on, gpa, (void *)data, bytes, TO_GUEST);
 }

@@ -39,16 +39,27 @@ int  slot_set(struct vm *vm, const struct kvm_userspace_memory_region *region);
 void slots_free(struct vm *vm);			/* [sleep] at the end */
 
 /* Inside vm->srcu.  NULL if no slot has it. */
-struct slot *slot_find(struct vm *vm, gfn_t gfn);
+struct slot *slot_find_in(struct vm *vm, unsigned space, gfn_t gfn);
+static inline struct slot *slot_find(struct vm *vm, gfn_t gfn) { return slot_find_in(vm, 0, gfn); }
+/* In the address space that v is in (core/smm.h). */
+struct slot *vcpu_slot_find(struct vcpu *v, gfn_t gfn);
 static inline hva_t slot_hva(const struct slot *s, gpa_t gpa) { return s->hva + (gpa - (s->gfn << PAGE_BITS)); }
+
+/*
+ * Its first frame with its address space above: what mmu.h's functions on frames go by, as
+ * each address space has a nested page table.
+ */
+#define SLOT_SPACE_SHIFT (SLOT_GPA_BITS - PAGE_BITS)
+static inline gfn_t slot_frame(const struct slot *s) { return s->gfn | (u64)(s->id >> 16) << SLOT_SPACE_SHIFT; }
 
 /* The slot with the client's number; NULL.  vm->lock held or inside vm->srcu. */
 struct slot *slot_by_id(struct vm *vm, u32 id);
 
 /* --- the dirty log (dirty.c) --- */
 
-/* Mark one page.  Inside srcu.  [any] */
-void slot_mark_dirty(struct vm *vm, gfn_t gfn);
+/* Mark one page, as v sees it.  Inside srcu.  [any] */
+void slot_mark_dirty(struct vcpu *v, gfn_t gfn);
+void slot_mark_dirty_in(struct vm *vm, unsigned space, gfn_t gfn);
 static inline u64 slot_dirty_bytes(const struct slot *s) { return (s->pages + 63) / 64 * 8; }
 
 /*
@@ -68,5 +79,8 @@ int  slot_dirty_manual(struct vm *vm, u64 flags);
  */
 int  guest_read(struct vm *vm, gpa_t gpa, void *data, u64 bytes);
 int  guest_write(struct vm *vm, gpa_t gpa, const void *data, u64 bytes);
+/* The same in the address space that v is in. */
+int  vcpu_guest_read(struct vcpu *v, gpa_t gpa, void *data, u64 bytes);
+int  vcpu_guest_write(struct vcpu *v, gpa_t gpa, const void *data, u64 bytes);
 
 #endif

@@ -161,6 +161,8 @@ void vcpu_reset(struct vcpu *v, bool init)
 		v->misc_features = 0;
 		v->cr8 = 0;
 	}
+	smm_switch(v, false);
+	v->smm.pending = false;
 	v->eoi_msr = 0;
 	v->eoi_offered = false;
 	be->shadow_set(v, 0);

@@ -17,6 +17,7 @@
 #include "core/fpu.h"
 #include "core/nested.h"
 #include "core/shadow.h"
+#include "core/smm.h"
 #include "host/host.h"
 #include "x86/exec.h"
 
@@ -119,6 +120,7 @@ struct vcpu {
 	u64 mce_bank[VCPU_MCE_BANKS * 4];	/* CTL STATUS ADDR MISC of each */
 	struct { u64 default_type, fixed[11], variable[2 * VCPU_MTRRS]; } mtrr;
 	u64 hwcr, microcode_revision, osvw_length, osvw_status, arch_capabilities, smbase;
+	struct vcpu_smm smm;
 	u64 poll_control, nb_cfg_ecs, bu_cfg2, platform_info, misc_features;
 	u8  ioapic_eoi_vector;	/* with REQ_IOAPIC_EOI */
 	s32 external_vector;	/* split irqchip: from the client's PIC; -1 if none */

@@ -61,7 +61,7 @@ struct vm {
 	u32 dead;			/* [any] VM_BUG happened */
 	u64 quirks_disabled;
 	bool exit_on_emulation_failure, triple_fault_event, platform_info_hidden;
-	bool exception_payload, user_msr_exits_enabled, smm, split_irqchip, x2apic_32bit, x2apic_no_quirk;
+	bool exception_payload, user_msr_exits_enabled, split_irqchip, x2apic_32bit, x2apic_no_quirk;
 	u32 user_msr_exit_reasons;
 	struct msr_filter *msr_filter;	/* [srcu] core/msr_filter.c */
 	u32 bus_lock_exit, notify;

@@ -267,9 +267,6 @@ static void bad_events_are_refused(void)
 	EXPECT_EQ(vcpu_set_events(script.v, &e), -EINVAL);
 	e.exception.nr = X86_GP;
 	EXPECT_EQ(vcpu_set_events(script.v, &e), 0);
-	e.flags = KVM_VCPUEVENT_VALID_SMM;
-	e.smi.smm = 1;
-	EXPECT_EQ(vcpu_set_events(script.v, &e), -EINVAL);
 	script_destroy();
 }
 

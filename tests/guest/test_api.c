@@ -567,7 +567,7 @@ static void capabilities_agree_with_what_is_there(void)
 		{ KVM_CAP_IMMEDIATE_EXIT, 1, 1 }, { KVM_CAP_SIGNAL_MSI, 1, 1 }, { KVM_CAP_IRQFD, 1, 1 },
 		{ KVM_CAP_IOEVENTFD, 1, 1 }, { KVM_CAP_READONLY_MEM, 1, 1 }, { KVM_CAP_TSC_DEADLINE_TIMER, 1, 1 },
 		{ KVM_CAP_XEN_HVM, 0, 0 }, { KVM_CAP_S390_PSW, 0, 0 },
-		{ KVM_CAP_X86_SMM, 0, 0 }, { KVM_CAP_HYPERV, 0, 0 }, { 100000, 0, 0 }, { -1, 0, 0 },
+		{ KVM_CAP_X86_SMM, 1, 1 }, { KVM_CAP_MULTI_ADDRESS_SPACE, 2, 2 }, { 100000, 0, 0 }, { -1, 0, 0 },
 	};
 	struct tiny t;
 
