@@ -2,7 +2,7 @@
 /*
  * exits.c - what it costs to leave a guest and come back
  *
- * usage: exits library|kvm TIMES
+ * usage: exits library|kvm TIMES [NAME]
  *
  * Each line of output is a name, ticks of the time-stamp counter for one turn of the guest's loop, and
  * turns a second.  A turn is the instruction and three more.  In a machine that counts instructions
@@ -42,6 +42,14 @@ static void round_end(struct price *p)
 
 	if (!p->best.ticks || r.ticks < p->best.ticks)
 		p->best = r;
+}
+
+/* The only price wanted; NULL: all. */
+static const char *only;
+
+static bool is_wanted(const char *name)
+{
+	return !only || !strcmp(only, name);
 }
 
 static void price_print(const struct price *p, const char *name, u64 times)
@@ -130,6 +138,8 @@ static void loop(const char *name, unsigned flags, const u8 *code, const u8 *end
 	struct price p = { 0 };
 	struct tiny t;
 
+	if (!is_wanted(name))
+		return;
 	tiny_create(&t, flags, 1);
 	tiny_load(&t, TINY_64, code, end);
 	if (code == code_ipi_self) {
@@ -154,8 +164,11 @@ static void fault(const char *name, bool is_new, u64 times)
 	u64 bytes = times * PAGE_BYTES;
 	struct price p = { 0 };
 	struct tiny t;
-	u8 *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u8 *memory;
 
+	if (!is_wanted(name))
+		return;
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		abort();
 	madvise(memory, bytes, MADV_NOHUGEPAGE);
@@ -183,6 +196,8 @@ static void ipi_pair(const char *name, u64 times)
 	struct price p = { 0 };
 	struct tiny t;
 
+	if (!is_wanted(name))
+		return;
 	tiny_create(&t, TINY_IRQCHIP, 2);
 	tiny_load(&t, TINY_64, BLOB(code_ipi_ask));
 	memcpy(t.memory + answer, code_ipi_answer, (size_t)(code_ipi_answer_end - code_ipi_answer));
@@ -211,6 +226,8 @@ static void get_regs(const char *name, u64 times)
 	struct kvm_regs r;
 	struct tiny t;
 
+	if (!is_wanted(name))
+		return;
 	tiny_one(&t, TINY_64, BLOB(code_nothing));
 	for (int round = 0; round < ROUNDS; round++) {
 		round_begin(&p);
@@ -224,12 +241,13 @@ static void get_regs(const char *name, u64 times)
 
 int main(int argc, char **argv)
 {
-	u64 times = argc == 3 ? strtoull(argv[2], NULL, 0) : 0;
+	u64 times = argc >= 3 ? strtoull(argv[2], NULL, 0) : 0;
 
 	if (times < 64 || times > 4096 || (strcmp(argv[1], "library") && strcmp(argv[1], "kvm"))) {
-		fprintf(stderr, "usage: exits library|kvm TIMES\n64 to 4096 times\n");
+		fprintf(stderr, "usage: exits library|kvm TIMES [NAME]\n64 to 4096 times\n");
 		return 2;
 	}
+	only = argc > 3 ? argv[3] : NULL;
 	if (!strcmp(argv[1], "kvm"))
 		tiny_door = &door_dev_kvm;
 	loop("nothing", 0, BLOB(code_nothing), times);

@@ -260,7 +260,6 @@ static enum x86_result bus_in(struct x86 *x, u16 port, unsigned bytes, u32 *valu
 {
 	struct vcpu *v = vcpu_of(x);
 	struct emulate *em = &v->emulate;
-	struct x86_insn i;
 
 	*value = 0;
 	if (em->in_used < em->in_count && em->in_port == port && em->in_bytes == bytes) {
@@ -272,10 +271,7 @@ static enum x86_result bus_in(struct x86 *x, u16 port, unsigned bytes, u32 *valu
 		return X86_OK;
 	em->in_port = port;
 	em->in_bytes = (u8)bytes;
-	em->in_count = em->in_used = 0;
-	if (x86_decode(&i, em->bytes, em->byte_count, x->code_bits) == X86_DECODED)
-		em->in_count = ins_count(x, &i, bytes);
-	em->in_used = em->in_count;	/* none has been answered */
+	em->in_count = em->in_used = ins_count(x, &em->insn, bytes);	/* none has been answered */
 	em->wait = EMULATE_PORT_IN;
 	return X86_EXIT;
 }
@@ -404,12 +400,27 @@ static enum x86_result decode(struct vcpu *v, u8 bytes[15], u8 *count, struct x8
 	}
 }
 
-/* All registers are here, and in the form in which x86/ wants them. */
-static void registers_begin(struct vcpu *v)
+/* The instruction under emulation, decoded once: again only if the client has changed the mode. */
+static enum x86_result instruction_decode(struct vcpu *v)
+{
+	struct emulate *em = &v->emulate;
+	enum x86_result r;
+
+	if (em->insn_bits == v->x.code_bits)
+		return X86_OK;
+	em->insn_bits = 0;
+	r = decode(v, em->bytes, &em->byte_count, &em->insn);
+	if (!r)
+		em->insn_bits = v->x.code_bits;
+	return r;
+}
+
+/* These registers are here, and in the form in which x86/ wants them. */
+static void registers_begin(struct vcpu *v, u64 groups)
 {
 	struct x86 *x = &v->x;
 
-	vcpu_regs_need(v, REGS_ALL);
+	vcpu_regs_need(v, groups);
 	x->bus = &emulate_bus;
 	x->tlb = &x86_tlb_empty;
 	x->hooked = 0;
@@ -421,7 +432,7 @@ unsigned emulate_length(struct vcpu *v)
 	struct x86_insn i;
 	u8 bytes[15], count = 0;
 
-	registers_begin(v);
+	registers_begin(v, REGS_GPR | REGS_SEG | REGS_CR);
 	return decode(v, bytes, &count, &i) == X86_OK ? i.len : 0;
 }
 
@@ -529,10 +540,30 @@ static enum emulated writes_make(struct vcpu *v)
 	return EMULATE_DONE;
 }
 
+/*
+ * Has it one memory operand, and no other register than general ones and flags to change?
+ * Then an exit's address is the operand's, so that the guest's page tables need not be
+ * walked again for it.
+ */
+static bool is_plain(const struct x86_insn *i)
+{
+	if (!(i->flags & X86_F_MEM) || (i->flags & X86_F_IMPLICIT_MEM))
+		return false;
+	switch (i->op) {
+	case X86_OP_MOV: case X86_OP_MOVZX: case X86_OP_MOVSX: case X86_OP_AND: case X86_OP_OR:
+	case X86_OP_XOR: case X86_OP_ADD: case X86_OP_SUB: case X86_OP_CMP: case X86_OP_TEST:
+	case X86_OP_XCHG:
+		return i->form != X86_S_E;
+	default:
+		return i->flags & X86_F_VECTOR;
+	}
+}
+
 /* The instruction, or an iteration of it, is complete. */
-static void commit(struct vcpu *v, const struct x86_insn *i, enum x86_result r, u64 old_flags, u64 old_cr4)
+static void commit(struct vcpu *v, enum x86_result r, u64 old_flags, u64 old_cr4)
 {
 	struct emulate *em = &v->emulate;
+	const struct x86_insn *i = &em->insn;
 	struct x86 *x = &v->x;
 
 	em->reads = em->reads_used = 0;
@@ -541,12 +572,13 @@ static void commit(struct vcpu *v, const struct x86_insn *i, enum x86_result r, 
 	em->step = (old_flags & X86_FLAG_TF) || (v->guest_debug & KVM_GUESTDBG_SINGLESTEP);
 	if (i->op != X86_OP_IRET && i->op != X86_OP_POPF && r != X86_REPEAT)
 		x->rflags &= ~X86_FLAG_RF;
-	vcpu_regs_dirty(v, REGS_ALL);
+	vcpu_regs_dirty(v, is_plain(i) ? REGS_GPR : REGS_ALL);
 	if (x->cr4 != old_cr4)
 		cpuid_update_runtime(v);
 	if (x->attention & X86_ATTN_FLAGS)
 		vcpu_request(v, REQ_EVENT);
 	if (x->debug_hits) {
+		vcpu_regs_dirty(v, REGS_DR);
 		x->dr6 |= x->debug_hits;
 		event_exception(v, X86_DB, false, 0);
 	}
@@ -592,11 +624,10 @@ static enum emulated attempt(struct vcpu *v)
 {
 	struct emulate *em = &v->emulate;
 	struct x86 *x = &v->x;
-	struct x86_insn i;
-	enum x86_result r = decode(v, em->bytes, &em->byte_count, &i);
+	enum x86_result r = instruction_decode(v);
 
 	if (!r)
-		i.exec = x86_bind(x, &i);
+		em->insn.exec = x86_bind(x, &em->insn);
 	for (unsigned n = 0; !r; n++) {
 		u64 flags = x->rflags, cr4 = x->cr4;
 		enum emulated done;
@@ -607,12 +638,12 @@ static enum emulated attempt(struct vcpu *v)
 		x->attention = 0;
 		x->debug_hits = 0;
 		x->string_budget = 1;
-		r = x86_execute(x, &i);
+		r = x86_execute(x, &em->insn);
 		page_release(v);
 		if (r != X86_OK && r != X86_REPEAT && r != X86_HALT)
 			break;
 
-		commit(v, &i, r, flags, cr4);
+		commit(v, r, flags, cr4);
 		done = writes_make(v);
 		if (done != EMULATE_DONE)
 			return done;
@@ -646,42 +677,21 @@ static enum emulated finish(struct vcpu *v, enum emulated result)
 	return result;
 }
 
-/*
- * Does the exit's address belong to the one memory operand of the instruction?  Then the
- * guest's page tables need not be walked again.
- */
-static bool has_one_operand(const struct x86_insn *i)
-{
-	if (!(i->flags & X86_F_MEM) || (i->flags & X86_F_IMPLICIT_MEM))
-		return false;
-	switch (i->op) {
-	case X86_OP_MOV: case X86_OP_MOVZX: case X86_OP_MOVSX: case X86_OP_AND: case X86_OP_OR:
-	case X86_OP_XOR: case X86_OP_ADD: case X86_OP_SUB: case X86_OP_CMP: case X86_OP_TEST:
-	case X86_OP_XCHG:
-		return i->form != X86_S_E;
-	default:
-		return i->flags & X86_F_VECTOR;
-	}
-}
-
 enum emulated emulate_instruction(struct vcpu *v, const struct exit *e)
 {
 	struct emulate *em = &v->emulate;
-	struct x86_insn i;
 
-	registers_begin(v);
+	registers_begin(v, REGS_ALL);
 	em->active = em->step = em->gpa_known = false;
 	em->wait = EMULATE_IDLE;
-	em->reads = em->writes = em->byte_count = 0;
+	em->reads = em->writes = em->byte_count = em->insn_bits = 0;
 	em->in_count = em->in_used = 0;
 	if (e && e->byte_count) {
 		em->byte_count = (u8)MIN_OF((size_t)e->byte_count, sizeof(em->bytes));
 		__builtin_memcpy(em->bytes, e->bytes, em->byte_count);
 	}
 	if (e && e->kind == EXIT_MEMORY && !e->memory.table_walk) {
-		enum x86_result r = decode(v, em->bytes, &em->byte_count, &i);
-
-		em->gpa_known = !r && has_one_operand(&i);
+		em->gpa_known = instruction_decode(v) == X86_OK && is_plain(&em->insn);
 		em->gpa = e->memory.gpa;
 	}
 	return finish(v, attempt(v));
@@ -714,10 +724,10 @@ enum emulated emulate_delivery(struct vcpu *v)
 	struct x86_event event;
 	enum x86_result r;
 
-	registers_begin(v);
+	registers_begin(v, REGS_ALL);
 	event = event_in_flight(v);
 	em->active = em->gpa_known = em->held = false;
-	em->reads = em->reads_used = em->writes = em->byte_count = 0;
+	em->reads = em->reads_used = em->writes = em->byte_count = em->insn_bits = 0;
 	q->interrupt.injected = q->nmi.injected = false;
 	r = x86_deliver(&v->x, &event);
 	v->x.delivering.valid = false;
@@ -738,7 +748,7 @@ enum emulated emulate_resume(struct vcpu *v)
 
 	if (!em->active)
 		return EMULATE_DONE;
-	registers_begin(v);
+	registers_begin(v, REGS_ALL);
 	switch (em->wait) {
 	case EMULATE_READING:
 		__builtin_memcpy(em->read[em->reads].data, v->run->mmio.data, em->read[em->reads].bytes);

@@ -33,6 +33,8 @@ struct emulate {
 	struct emulate_access read[EMULATE_READS];	/* answered; read[reads] is asked for */
 	struct emulate_access write[EMULATE_WRITES];	/* to be made, in order */
 	u8 bytes[15], byte_count;	/* the instruction, a private copy */
+	u8 insn_bits;			/* insn is it, in code of so many bits; 0: not decoded yet */
+	struct x86_insn insn;
 	u64 rip;			/* where it is */
 
 	/* a port's answers, of which REP INS takes one an iteration */

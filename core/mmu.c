@@ -542,74 +542,79 @@ void mmu_fini(struct vm *vm)
 /* --- the guest's own page tables ------------------------------------------------------ */
 
 /*
- * How a walk reaches an entry: its page is held until the next entry is asked for.  Where
- * there is no memory an entry reads as zero, which is not present; in read-only memory
- * accessed and dirty bits go to a copy.
+ * A walk reads its entries one by one out of the owner's memory, into a copy, and updates
+ * them there.  Where there is no memory an entry reads as zero, which is not present; in
+ * read-only memory accessed and dirty bits are not kept.
  */
 struct guest_walk {
 	struct vcpu *v;
-	struct host_page page;
 	struct vcpu *l2;	/* the tables are L2's, and have L2-physical addresses; or NULL */
-	bool held, written;
-	gfn_t gfn;
-	u64 copy;
+	unsigned entry_bytes;
+	u64 entry;
 };
 
-static void walk_release(struct guest_walk *w)
+/* Where the entry is; *slot NULL: nowhere. */
+static enum x86_result walk_find(const struct guest_walk *w, gpa_t *gpa, unsigned access, struct slot **slot)
 {
-	if (!w->held)
-		return;
-	if (w->written)
-		slot_mark_dirty(w->v, w->gfn);
-	host_page_put(&w->page, w->written);
-	w->held = false;
+	if (w->l2) {
+		struct x86_translation t;
+
+		if (nested_translate(w->l2, *gpa, access, &t) != X86_OK) {
+			w->l2->x.fault.error |= NESTED_FAULT_TABLE;
+			return X86_FAULT;
+		}
+		*gpa = t.pa;
+	}
+	*slot = *gpa >> SLOT_GPA_BITS ? NULL : vcpu_slot_find(w->v, *gpa >> PAGE_BITS);
+	return X86_OK;
 }
 
 static enum x86_result walk_entry(void *arg, gpa_t gpa, bool write, void **host)
 {
 	struct guest_walk *w = arg;
 	struct slot *s;
+	enum x86_result r = walk_find(w, &gpa, X86_READ, &s);
 
-	walk_release(w);
-	w->copy = 0;
-	*host = &w->copy;
-	if (w->l2) {
-		struct x86_translation t;
+	(void)write;
+	*host = &w->entry;
+	if (r == X86_OK && (!s || host_copy_in(&w->entry, slot_hva(s, gpa), w->entry_bytes)))
+		w->entry = 0;
+	return r;
+}
 
-		if (nested_translate(w->l2, gpa, write ? X86_WRITE : X86_READ, &t) != X86_OK) {
-			w->l2->x.fault.error |= NESTED_FAULT_TABLE;
-			return X86_FAULT;
-		}
-		gpa = t.pa;
-	}
-	s = gpa >> SLOT_GPA_BITS ? NULL : vcpu_slot_find(w->v, gpa >> PAGE_BITS);
-	if (!s)
-		return X86_OK;
-	w->gfn = gpa >> PAGE_BITS;
-	w->written = write && !(s->flags & KVM_MEM_READONLY) && !host_page_get(slot_hva(s, gpa), true, &w->page);
-	if (!w->written && host_page_get(slot_hva(s, gpa), false, &w->page))
-		return X86_OK;
-	w->held = true;
-	*host = (u8 *)host_from_bus(w->page.pa) + gpa % PAGE_BYTES;
-	if (write && !w->written) {
-		w->copy = gpa % 8 ? *(u32 *)*host : atomic_load_relaxed((u64 *)*host);
-		*host = &w->copy;
-	}
-	return X86_OK;
+static enum x86_result walk_update(void *arg, gpa_t gpa, unsigned bytes, u64 old, u64 new)
+{
+	struct slot *s;
+	enum x86_result r = walk_find(arg, &gpa, X86_WRITE, &s);
+	int error;
+
+	if (r != X86_OK || !s || (s->flags & KVM_MEM_READONLY))
+		return r;
+	error = host_cmpxchg(slot_hva(s, gpa), &old, new, bytes);
+	if (!error)
+		slot_mark_dirty(((const struct guest_walk *)arg)->v, gpa >> PAGE_BITS);
+	return error == -EAGAIN ? X86_REPEAT : X86_OK;
+}
+
+static enum x86_result walk(struct guest_walk *w, const struct x86_paging *p, u64 linear, unsigned access,
+			    struct x86_translation *t, struct x86_fault *fault)
+{
+	const struct x86_walk_port port = { .entry = walk_entry, .update = walk_update, .arg = w };
+
+	w->entry_bytes = p->levels == 2 ? 4 : 8;
+	return x86_walk(p, &port, linear, access, t, fault);
 }
 
 enum x86_result nested_translate(struct vcpu *v, gpa_t gpa, unsigned access, struct x86_translation *t)
 {
 	const struct x86_paging *p = &v->nested.tables;
 	struct guest_walk w = { .v = v };
-	struct x86_walk_port port = { .entry = walk_entry, .arg = &w };
 	struct x86_fault fault = { .error = X86_PF_U | (access & X86_WRITE ? X86_PF_W : 0) };
 	enum x86_result r = X86_FAULT;
 
 	access &= X86_READ | X86_WRITE | X86_FETCH;
 	if (!(gpa >> (p->levels < 4 ? 32 : 48)))	/* what the tables reach */
-		r = x86_walk(p, &port, gpa, access | X86_USER, t, &fault);
-	walk_release(&w);
+		r = walk(&w, p, gpa, access | X86_USER, t, &fault);
 	if (r != X86_OK)
 		v->x.fault = (struct x86_fault){ .vector = NESTED_FAULT_VECTOR, .has_error = true,
 						 .error = fault.error, .address = gpa };
@@ -619,20 +624,18 @@ enum x86_result nested_translate(struct vcpu *v, gpa_t gpa, unsigned access, str
 enum x86_result mmu_guest_walk(struct vcpu *v, u64 linear, unsigned access, struct x86_translation *t)
 {
 	struct guest_walk w = { .v = v, .l2 = v->nested.paging ? v : NULL };
-	struct x86_walk_port port = { .entry = walk_entry, .arg = &w };
+	struct x86_translation second;
 	struct x86_paging p;
 	enum x86_result r;
 
 	vcpu_regs_need(v, REGS_GPR | REGS_SEG | REGS_CR);
 	x86_paging_of(&v->x, &p);
-	r = x86_walk(&p, &port, linear, access, t, &v->x.fault);
-	walk_release(&w);
-	if (r == X86_OK && v->nested.paging) {
-		struct x86_translation second;
-
-		r = nested_translate(v, t->pa, access, &second);
+	r = walk(&w, &p, linear, access, t, &v->x.fault);
+	if (r != X86_OK || !v->nested.paging)
+		return r;
+	r = nested_translate(v, t->pa, access, &second);
+	if (r == X86_OK)
 		t->pa = second.pa;
-	}
 	return r;
 }
 

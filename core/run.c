@@ -784,8 +784,6 @@ static void sync_regs_out(struct vcpu *v, u64 wanted)
 {
 	struct kvm_sync_regs copy;
 
-	if (!wanted)
-		return;
 	__builtin_memcpy(&copy, &v->run->s.regs, sizeof(copy));
 	if (wanted & KVM_SYNC_X86_REGS)
 		vcpu_get_regs(v, &copy.regs);
@@ -858,7 +856,9 @@ int vcpu_run(struct vcpu *v)
 	if (v->nested.exit_pending)
 		v->vm->be->nested_event(v, NESTED_PENDING);
 out:
-	sync_regs_out(v, valid & KVM_SYNC_X86_VALID_FIELDS);
+	valid &= KVM_SYNC_X86_VALID_FIELDS;
+	if (valid)
+		sync_regs_out(v, valid);
 	state_report(v);
 	host_srcu_leave(&v->vm->srcu, v->srcu_cookie);
 	return r;

@@ -45,8 +45,10 @@ struct walk {
 	struct x86_fault *fault;
 	unsigned entry_bytes;		/* 4 or 8 */
 	unsigned index_bits;		/* 10 or 9 */
-	struct { gpa_t gpa; u64 value; } step[LEVELS_MAX + 1];	/* by level, leaf = lowest used */
 };
+
+/* An entry that the walk went through. */
+struct step { gpa_t gpa; u64 value; };
 
 static bool is_user(const struct walk *w)
 {
@@ -82,14 +84,14 @@ static enum x86_result entry_read(const struct walk *w, gpa_t gpa, u64 *value)
 }
 
 /* X86_REPEAT if the entry is no longer what it was. */
-static enum x86_result entry_set(const struct walk *w, gpa_t gpa, u64 value, u64 bits)
+static enum x86_result entry_update(const struct walk *w, gpa_t gpa, u64 value, u64 bits)
 {
 	void *host;
 	enum x86_result r;
 	bool done;
 
-	if ((value & bits) == bits)
-		return X86_OK;
+	if (w->port->update)
+		return w->port->update(w->port->arg, gpa, w->entry_bytes, value, value | bits);
 	r = w->port->entry(w->port->arg, gpa, true, &host);
 	if (r != X86_OK)
 		return r;
@@ -103,6 +105,12 @@ static enum x86_result entry_set(const struct walk *w, gpa_t gpa, u64 value, u64
 		done = atomic_cmpxchg((u64 *)host, &old, value | bits);
 	}
 	return done ? X86_OK : X86_REPEAT;
+}
+
+/* Most entries have their bits: they cost no call. */
+static inline enum x86_result entry_set(const struct walk *w, const struct step *s, u64 bits)
+{
+	return (s->value & bits) == bits ? X86_OK : entry_update(w, s->gpa, s->value, bits);
 }
 
 static bool is_leaf(const struct x86_paging *p, unsigned level, u64 entry)
@@ -119,29 +127,38 @@ static bool is_leaf(const struct x86_paging *p, unsigned level, u64 entry)
 	}
 }
 
-/* Bits that must be zero in a present entry. */
-static u64 reserved_bits(const struct x86_paging *p, unsigned level, bool leaf)
+/* Bits that must be zero in every present entry ... */
+static u64 reserved_bits(const struct x86_paging *p)
 {
 	u64 bits = 0;
 
-	if (p->levels == 2) {
-		if (level == 1 || !leaf)
-			return 0;
-		/* PSE-36: address bits 32 to 39 are in bits 13 to 20. */
-		return BIT_U64(21) | (p->phys_bits < 40 ? BITS(p->phys_bits - 32 + 13, 20) : 0);
-	}
+	if (p->levels == 2)
+		return 0;
 	if (p->phys_bits < 52)
 		bits |= BITS(p->phys_bits, 51);
 	if (!p->nxe)
 		bits |= PTE_NX;
-	if (p->levels == 3) {
+	if (p->levels == 3)
 		bits |= BITS(52, 62);
-		if (level == 3)
-			return bits | PTE_NX | BITS(1, 2) | BITS(5, 8);
+	return bits;
+}
+
+/* ... and in one at this level besides. */
+static u64 reserved_at(const struct x86_paging *p, unsigned level, bool leaf)
+{
+	u64 bits = 0;
+
+	if (level == 1)
+		return 0;
+	if (p->levels == 2) {
+		/* PSE-36: address bits 32 to 39 are in bits 13 to 20. */
+		return !leaf ? 0 : BIT_U64(21) | (p->phys_bits < 40 ? BITS(p->phys_bits - 32 + 13, 20) : 0);
 	}
+	if (p->levels == 3 && level == 3)
+		return PTE_NX | BITS(1, 2) | BITS(5, 8);
 	if (level > 3 || (level == 3 && !leaf))
 		bits |= PTE_PS;
-	if (leaf && level > 1)
+	if (leaf)
 		bits |= BITS(13, 12 + 9 * (level - 1) - 1);
 	return bits;
 }
@@ -184,66 +201,59 @@ static u32 permission(const struct walk *w, const struct x86_translation *t)
 static enum x86_result walk_once(struct walk *w, struct x86_translation *t)
 {
 	const struct x86_paging *p = w->p;
-	gpa_t table = p->root;
-	unsigned level, page_bits;
-	u64 entry;
+	struct step step[LEVELS_MAX + 1];	/* by level, leaf = lowest used */
+	u64 all = ~0ull, any = 0, entry;	/* bits that all entries have, that any has */
+	u64 reserved = reserved_bits(p), index_mask = BIT_U64(w->index_bits) - 1;
+	unsigned level = p->levels, shift = PAGE_BITS + w->index_bits * (level - 1);
+	gpa_t gpa, table = p->root;
 	u32 error;
 	enum x86_result r;
 
-	*t = (struct x86_translation){ .writable = true, .user = true, .executable = true };
-	for (level = p->levels; ; level--) {
-		unsigned shift = PAGE_BITS + w->index_bits * (level - 1);
-		u64 index = w->linear >> shift & (BIT_U64(w->index_bits) - 1);
-		gpa_t gpa;
-		bool leaf;
+	for (; ; level--, shift -= w->index_bits) {
+		bool leaf, is_pae_root = p->levels == 3 && level == 3;
 
-		if (p->levels == 3 && level == 3)
-			index &= 3;
-		gpa = table + index * w->entry_bytes;
+		gpa = table + (w->linear >> shift & (is_pae_root ? 3 : index_mask)) * w->entry_bytes;
 		r = entry_read(w, gpa, &entry);
 		if (r != X86_OK)
 			return r;
-		w->step[level].gpa = gpa;
-		w->step[level].value = entry;
+		step[level] = (struct step){ gpa, entry };
 
 		if (!(entry & PTE_P))
 			return page_fault(w, 0);
 		leaf = is_leaf(p, level, entry);
-		if (entry & reserved_bits(p, level, leaf))
+		if (entry & (reserved | reserved_at(p, level, leaf)))
 			return page_fault(w, X86_PF_P | X86_PF_RSVD);
-		if (p->levels != 3 || level != 3) {	/* PAE's root entries permit all */
-			t->writable &= !!(entry & PTE_W);
-			t->user &= !!(entry & PTE_U);
-			if (p->levels > 2)
-				t->executable &= !(entry & PTE_NX);
+		if (!is_pae_root) {		/* which permits all, and has no accessed bit */
+			all &= entry;
+			any |= entry;
 		}
-		page_bits = shift;
 		if (leaf)
 			break;
 		table = entry & (p->levels == 2 ? 0xfffff000 : PTE_ADDRESS);
 	}
 
-	t->page_bits = (u8)page_bits;
-	t->pa = leaf_address(w, entry, page_bits);
-	t->global = (entry & PTE_G) && p->pge;
-	t->pkey = p->levels > 3 ? entry >> PTE_PKEY_SHIFT & 15 : 0;
+	*t = (struct x86_translation){
+		.pa = leaf_address(w, entry, shift), .page_bits = (u8)shift,
+		.writable = !!(all & PTE_W), .user = !!(all & PTE_U), .executable = !(any & PTE_NX),
+		.dirty = !!(entry & PTE_D), .global = (entry & PTE_G) && p->pge,
+		.pkey = p->levels > 3 ? entry >> PTE_PKEY_SHIFT & 15 : 0,
+	};
 	error = permission(w, t);
 	if (error != PERMITTED)
 		return page_fault(w, X86_PF_P | error);
 
-	t->dirty = entry & PTE_D;
 	if (w->access & X86_PROBE)
 		return X86_OK;
-	for (unsigned l = p->levels; l > level; l--) {
+	for (unsigned l = p->levels; l > level && !(all & PTE_A); l--) {
 		if (p->levels == 3 && l == 3)
-			continue;		/* no accessed bit in PAE's root */
-		r = entry_set(w, w->step[l].gpa, w->step[l].value, PTE_A);
+			continue;
+		r = entry_set(w, &step[l], PTE_A);
 		if (r != X86_OK)
 			return r;
 	}
 	if (w->access & X86_WRITE)
 		t->dirty = true;
-	return entry_set(w, w->step[level].gpa, entry, PTE_A | (w->access & X86_WRITE ? PTE_D : 0));
+	return entry_set(w, &step[level], PTE_A | (w->access & X86_WRITE ? PTE_D : 0));
 }
 
 enum x86_result x86_walk(const struct x86_paging *p, const struct x86_walk_port *port,

@@ -34,6 +34,11 @@ struct x86_walk_port {
 	 * moment by anyone.
 	 */
 	enum x86_result (*entry)(void *arg, gpa_t gpa, bool write, void **host);
+	/*
+	 * Where that address is only of a copy: make the entry there (bytes: 4 or 8) new if it
+	 * is still old, else X86_REPEAT.  NULL: entries are updated at their address.
+	 */
+	enum x86_result (*update)(void *arg, gpa_t gpa, unsigned bytes, u64 old, u64 new);
 	void *arg;
 };
 

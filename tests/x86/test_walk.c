@@ -415,9 +415,34 @@ static enum x86_result racing_entry(void *arg, gpa_t gpa, bool write, void **hos
 	return X86_OK;
 }
 
+/* The same where the walk gets copies. */
+static u64 copied;
+
+static enum x86_result copying_entry(void *arg, gpa_t gpa, bool write, void **host)
+{
+	(void)arg;
+	EXPECT(!write);
+	copied = mem.q[gpa / 8];
+	*host = &copied;
+	return X86_OK;
+}
+
+static enum x86_result racing_update(void *arg, gpa_t gpa, unsigned bytes, u64 old, u64 new)
+{
+	(void)arg;
+	EXPECT_EQ(bytes, 8);
+	if (races++ == 0)
+		mem.q[512] = 0x5000 | 7;
+	if (mem.q[gpa / 8] != old)
+		return X86_REPEAT;
+	mem.q[gpa / 8] = new;
+	return X86_OK;
+}
+
 static void test_race(void)
 {
 	static const struct x86_walk_port racing = { .entry = racing_entry };
+	static const struct x86_walk_port copying = { .entry = copying_entry, .update = racing_update };
 	struct x86_paging p = { .levels = 3, .phys_bits = 40, .nxe = true, .wp = true };
 	struct x86_translation t;
 	struct x86_fault f;
@@ -435,6 +460,11 @@ static void test_race(void)
 	races = 1;
 	EXPECT_EQ(x86_walk(&p, &racing, 0x123, X86_WRITE | X86_PROBE, &t, &f), X86_OK);
 	EXPECT_EQ(mem.q[512], 0x3007);
+
+	races = 0;
+	EXPECT_EQ(x86_walk(&p, &copying, 0x123, X86_WRITE, &t, &f), X86_OK);
+	EXPECT_EQ(t.pa, 0x5123);
+	EXPECT_EQ(mem.q[512], 0x5000 | 0x67);
 }
 
 static void test_paging_of(void)
