@@ -522,6 +522,10 @@ static enum emulated queue_fault(struct vcpu *v)
 		v->vm->be->nested_fault(v, f->address, f->error);
 	else
 		event_exception(v, f->vector, f->has_error, f->error);
+	if (f->vector == X86_DB) {	/* MOV DR while DR7.GD is set */
+		vcpu_regs_dirty(v, REGS_DR);
+		v->x.dr6 = (v->x.dr6 & ~0xfull) | f->address;
+	}
 	return EMULATE_FAULTED;
 }
 

@@ -126,14 +126,15 @@ bool hypercall_is_foreign(struct vcpu *v)
 	return !__builtin_memcmp(bytes, vmcall, sizeof(bytes));
 }
 
-void hypercall_patch(struct vcpu *v)
+bool hypercall_patch(struct vcpu *v)
 {
 	static const u8 vmmcall[CALL_BYTES] = { 0x0f, 0x01, 0xd9 };
 	gpa_t at[CALL_BYTES];
 
 	if (!instruction_find(v, X86_WRITE | X86_PROBE, at))
-		return;
+		return false;
 	for (unsigned n = 0; n < CALL_BYTES; n++)
 		if (vcpu_guest_write(v, at[n], &vmmcall[n], 1))
-			return;
+			return false;
+	return true;
 }

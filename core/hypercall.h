@@ -13,7 +13,7 @@ struct vcpu;
 void hypercall_execute(struct vcpu *v);
 /* Are the bytes at RIP the other vendor's call instruction, and does the client want that served?  [sleep] in srcu */
 bool hypercall_is_foreign(struct vcpu *v);
-/* Make the foreign instruction at RIP the processor's own, if the guest may write there.  [sleep] in srcu */
-void hypercall_patch(struct vcpu *v);
+/* Make the foreign instruction at RIP the processor's own; false: the guest may not write there.  [sleep] in srcu */
+bool hypercall_patch(struct vcpu *v);
 
 #endif

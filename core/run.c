@@ -64,6 +64,9 @@ static enum next leave_internal_error(struct vcpu *v, u32 suberror, u64 data)
 	return leave(v, KVM_EXIT_INTERNAL_ERROR);
 }
 
+#define DR6_BD	BIT_U64(13)
+#define DR7_GD	BIT_U64(13)
+
 static u64 linear_rip(struct vcpu *v)
 {
 	if (vcpu_is_64bit_code(v))
@@ -82,7 +85,7 @@ static enum next leave_debug(struct vcpu *v, u32 exception)
 	arch->dr7 = v->guest_debug & KVM_GUESTDBG_USE_HW_BP ? v->guest_debug_dr[7] : v->x.dr7;
 	if (exception == X86_DB) {
 		vcpu_regs_dirty(v, REGS_DR);
-		v->x.dr6 &= ~(BIT_U64(14) | 0xf);	/* the client's doing, not the guest's */
+		v->x.dr6 &= ~(DR6_BD | BIT_U64(14) | 0xf);	/* the client's doing, not the guest's */
 	}
 	return leave(v, KVM_EXIT_DEBUG);
 }
@@ -323,8 +326,13 @@ static enum next exit_exception(struct vcpu *v, const struct exit *e)
 			return leave_debug(v, X86_BP);
 		break;
 	case X86_UD:
-		if (!v->nested.running && hypercall_is_foreign(v)) {
-			hypercall_patch(v);
+		if (!hypercall_is_foreign(v))
+			break;
+		if (hypercall_patch(v)) {	/* now the processor's own, which may be L1's to see */
+			vcpu_request(v, REQ_TLB_FLUSH);
+			return NEXT_ENTER;
+		}
+		if (!v->nested.running) {
 			hypercall_execute(v);
 			vcpu_skip(v, v->x.rip + 3);
 			return stepped(v);
@@ -430,6 +438,17 @@ static enum next exit_xsetbv(struct vcpu *v, const struct exit *e)
 	return skip(v, e);
 }
 
+/* The processor may look at the intercept before it looks at DR7.GD, which the client can have set. */
+static enum next exit_dr(struct vcpu *v, const struct exit *e)
+{
+	VCPU_COUNT(v, dr_exits);
+	if (!(v->guest_debug & KVM_GUESTDBG_USE_HW_BP) || !(v->guest_debug_dr[7] & DR7_GD))
+		return emulate(v, e);
+	leave_debug(v, X86_DB);
+	v->run->debug.arch.dr6 |= DR6_BD;
+	return NEXT_LEAVE;
+}
+
 /* Not offered by CPUID; guests that do it anyway are let go, unless the client says not. */
 static enum next exit_mwait(struct vcpu *v, const struct exit *e)
 {
@@ -504,9 +523,7 @@ static enum next exit_handle(struct vcpu *v, const struct exit *e)
 		host_yield();
 		return skip(v, e);
 	case EXIT_CR_WRITE:	return exit_cr_write(v, e);
-	case EXIT_DR:
-		VCPU_COUNT(v, dr_exits);
-		return emulate(v, e);
+	case EXIT_DR:		return exit_dr(v, e);
 	case EXIT_CR_READ: case EXIT_INVLPG: case EXIT_EMULATE:
 		return emulate(v, e);
 	case EXIT_INVD:		return skip(v, e);

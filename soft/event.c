@@ -152,11 +152,19 @@ static void update_watching(struct soft_cpu *c)
 }
 
 /* Traps that the last instruction left.  After MOV SS (wait) they wait for one more. */
+/* SYSCALL and SYSRET look at TF after they have changed it, INT n has cleared it. */
+static bool was_stepped(const struct soft_cpu *c, const struct x86_insn *last)
+{
+	if (last && (last->op == X86_OP_SYSCALL || last->op == X86_OP_SYSRET))
+		return c->x.rflags & X86_FLAG_TF;
+	return c->stepping && !(last && last->op == X86_OP_INT);
+}
+
 static enum x86_result take_traps(struct soft_cpu *c, const struct x86_insn *last, bool wait)
 {
 	u64 bits;
 
-	if (c->stepping && !(last && last->op == X86_OP_INT))	/* INT n cleared TF */
+	if (was_stepped(c, last))
 		c->debug |= DR6_BS;
 	c->stepping = false;
 	bits = c->debug;

@@ -240,7 +240,7 @@ void x86_segments_demote(struct x86 *x)
 		bool conforming = (s->attr & 0xc) == 0xc;
 
 		if ((s->attr & X86_SEG_P) && !conforming && X86_SEG_DPL(s->attr) < x->cpl)
-			*s = (struct x86_seg){ 0 };
+			*s = (struct x86_seg){ .base = s->base, .limit = s->limit };	/* AMD's keep them */
 	}
 	x86_segments_changed(x);
 }

@@ -176,8 +176,6 @@ static HANDLER(mov_c_r)
 static enum x86_result debug_register(struct x86 *x, const struct x86_insn *i, enum x86_hook what,
 				      unsigned *n)
 {
-	enum x86_result r;
-
 	*n = i->reg;
 	if (*n > 7 || ((x->cr4 & X86_CR4_DE) && (*n == 4 || *n == 5)))
 		return x86_raise(x, X86_UD);
@@ -185,13 +183,12 @@ static enum x86_result debug_register(struct x86 *x, const struct x86_insn *i, e
 		*n += 2;
 	if (x->cpl != 0)
 		return raise_gp(x);
-	r = intercept(x, i, what, i->reg);
-	if (!r && (x->dr7 & DR7_GD)) {
+	if (x->dr7 & DR7_GD) {
 		x86_raise(x, X86_DB);
 		x->fault.address = DR6_BD;
 		return X86_FAULT;
 	}
-	return r;
+	return intercept(x, i, what, i->reg);
 }
 
 static HANDLER(mov_r_d)

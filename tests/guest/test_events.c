@@ -631,6 +631,27 @@ static void breakpoints_of_the_client(struct tiny *t)
 	EXPECT_EQ(tiny_get(t, tiny_regs(t, 0).rsp, 8), TINY_CODE + 3);
 }
 
+CODE64(debug_accesses, "nop\n" "mov %dr0, %rax\n" DONE)
+
+/* DR7.GD of the client: it hears of accesses to the debug registers, and the guest does not. */
+static void debug_register_accesses_for_the_client(struct tiny *t)
+{
+	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP };
+	struct kvm_debugregs d;
+
+	debug.arch.debugreg[7] = 0x2400;
+	MUST(cpu_ioctl(t, 0, KVM_SET_GUEST_DEBUG, &debug));
+	EXPECT_EXIT(t, 0, KVM_EXIT_DEBUG);
+	EXPECT_EQ(t->cpu[0].run->debug.arch.exception, X86_DB);
+	EXPECT_EQ(t->cpu[0].run->debug.arch.pc, TINY_CODE + 1);
+	EXPECT_EQ(t->cpu[0].run->debug.arch.dr6, 0xffff2ff0);
+	MUST(cpu_ioctl(t, 0, KVM_GET_DEBUGREGS, &d));
+	EXPECT_EQ(d.dr6, 0xffff0ff0);
+	debug.control = 0;
+	MUST(cpu_ioctl(t, 0, KVM_SET_GUEST_DEBUG, &debug));
+	EXPECT_DONE(t, 0);
+}
+
 CODE64(guest_steps,
 	"lea 1f(%rip), %rax\n" "pushf\n" "orl $0x100, (%rsp)\n" "popf\n"
 	"nop\n" "mov 0x400000, %ebx\n" "out %al, $0x77\n" "xor %eax, %eax\n" "cpuid\n"
@@ -670,6 +691,7 @@ static void all(void)
 	TINY_TEST(TINY_64, nmi_shadow, an_nmi_waits_for_the_shadow_of_mov_ss);
 	TINY_TEST(TINY_64, steps, single_steps_see_every_instruction);
 	TINY_TEST(TINY_64, break_points, breakpoints_of_the_client);
+	TINY_TEST(TINY_64, debug_accesses, debug_register_accesses_for_the_client);
 	TINY_TEST(TINY_64, guest_steps, the_guest_steps_itself);
 }
 

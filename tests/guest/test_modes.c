@@ -138,6 +138,29 @@ static void far_calls_and_gates(struct tiny *t)
 	EXPECT_EQ(tiny_get(t, r.rbp + 20, 4), SEL_USER_DATA);
 }
 
+CODE64(stepped_syscall,
+	"mov $0xc0000081, %ecx\n" "xor %eax, %eax\n" "mov $0x00200028, %edx\n" "wrmsr\n"	/* STAR */
+	"mov $0xc0000082, %ecx\n" "lea 2f(%rip), %rax\n" "xor %edx, %edx\n" "wrmsr\n"
+	"mov $0xc0000084, %ecx\n" "mov $0x100, %eax\n" "xor %edx, %edx\n" "wrmsr\n"		/* SFMASK: TF */
+	"lea 1f(%rip), %rcx\n" "mov $0x2, %r11d\n" "sysretq\n"
+	"1: pushf\n" "orl $0x100, (%rsp)\n" "popf\n" "syscall\n"
+	"stepped_syscall_back: nop\n"
+	"2: mov $1, %ebx\n" "sysretq\n")
+LABEL(stepped_syscall_back)
+
+/* SYSCALL clears TF and is not stepped; SYSRET sets it, and is. */
+static void syscall_is_not_stepped(struct tiny *t)
+{
+	struct kvm_regs r;
+
+	tiny_put(t, TINY_GDT + 0x28, 8, 0x00af9b000000ffff);
+	tiny_put(t, TINY_GDT + 0x30, 8, 0x00affb000000ffff);
+	EXPECT_VECTOR(t, 0, X86_DB);
+	r = tiny_regs(t, 0);
+	EXPECT_EQ(r.rbx, 1);
+	EXPECT_EQ(tiny_get(t, r.rsp, 8), AT(stepped_syscall, stepped_syscall_back));
+}
+
 CODE64(syscalls,
 	"mov $0xc0000081, %ecx\n" "xor %eax, %eax\n" "mov $0x00200028, %edx\n" "wrmsr\n"	/* STAR */
 	"mov $0xc0000082, %ecx\n" "lea 2f(%rip), %rax\n" "xor %edx, %edx\n" "wrmsr\n"
@@ -458,6 +481,7 @@ static void all(void)
 	TINY_TEST(TINY_REAL, unreal, big_real_mode);
 	TINY_TEST(TINY_32, far_calls, far_calls_and_gates);
 	TINY_TEST(TINY_32_PAGED, far_calls, far_calls_and_gates);
+	TINY_TEST(TINY_64, stepped_syscall, syscall_is_not_stepped);
 	TINY_TEST(TINY_64, syscalls, syscall_and_sysret);
 	TINY_TEST(TINY_32, sysenters, sysenter_and_sysexit);
 	TINY_TEST(TINY_32_PAGED, tasks, task_switches);

@@ -366,10 +366,13 @@ static void call_gates(void)
 	EXPECT_EQ(get32(STACK0 - 20), CODE3);
 	EXPECT_EQ(get32(STACK0 - 24), CODE + 7);
 	cpu.seg[X86_DS] = segment_of(DATA0);
+	cpu.seg[X86_DS].base = 0x1234;
 	EXPECT_EQ(RUN(0xca, 8, 0), X86_OK);			/* RETF 8, to the outer level */
 	EXPECT_EQ(cpu.cpl, 3);
 	EXPECT_EQ(cpu.gpr[X86_RSP], STACK3 + 8);
 	EXPECT_EQ(cpu.seg[X86_DS].attr & X86_SEG_P, 0);		/* too privileged: null now */
+	EXPECT_EQ(cpu.seg[X86_DS].selector, 0);
+	EXPECT_EQ(cpu.seg[X86_DS].base, 0x1234);		/* as in GS, where 64-bit kernels need it */
 	EXPECT_EQ(cpu.seg[X86_ES].selector, DATA3);
 	EXPECT_EQ(cpu.rip, CODE + 7);
 
