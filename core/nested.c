@@ -41,6 +41,22 @@ void nested_efer_changed(struct vcpu *v)
 		nested_leave(v);
 }
 
+void *nested_page_get(struct vcpu *v, gpa_t gpa, bool write, struct host_page *page)
+{
+	struct slot *s = gpa >> SLOT_GPA_BITS ? NULL : slot_find(v->vm, gpa >> PAGE_BITS);
+
+	if (!s || (write && (s->flags & KVM_MEM_READONLY)) || host_page_get(slot_hva(s, gpa), write, page))
+		return NULL;
+	return host_from_bus(page->pa);
+}
+
+void nested_page_put(struct vcpu *v, gpa_t gpa, bool write, struct host_page *page)
+{
+	if (write)
+		slot_mark_dirty(v->vm, gpa >> PAGE_BITS);
+	host_page_put(page, write);
+}
+
 /* --- MSRs ---------------------------------------------------------------------------- */
 
 int nested_vm_cr_set(struct vcpu *v, u64 data)

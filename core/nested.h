@@ -13,6 +13,7 @@
 
 #include <linux/kvm.h>
 
+#include "host/host.h"
 #include "x86/walk.h"
 
 struct vcpu;
@@ -43,6 +44,12 @@ bool core_has_nesting(void);
 
 /* L2-physical to L1-physical.  X86_OK, or X86_FAULT with such a v->x.fault.  [sleep] in srcu */
 enum x86_result nested_translate(struct vcpu *v, gpa_t gpa, unsigned access, struct x86_translation *t);
+/*
+ * The page of L1's memory at gpa, to be copied from or to: NULL if there is none; then
+ * nested_page_put().  [sleep] in srcu
+ */
+void *nested_page_get(struct vcpu *v, gpa_t gpa, bool write, struct host_page *page);
+void nested_page_put(struct vcpu *v, gpa_t gpa, bool write, struct host_page *page);
 /* No longer in L2, whatever it did there: reset, or virtualization is switched off. */
 void nested_leave(struct vcpu *v);
 /* v's EFER changed: does it still have virtualization? */

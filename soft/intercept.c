@@ -97,13 +97,10 @@ static enum x86_result hook_cr_write(struct soft_cpu *c, const struct x86_insn *
 	return X86_OK;
 }
 
-static enum x86_result hook_lmsw(struct soft_cpu *c, u64 operand)
+/* The selective intercept does not look at what LMSW writes. */
+static enum x86_result hook_lmsw(struct soft_cpu *c)
 {
-	u64 value = (c->x.cr0 & ~0xeull) | (operand & 0xf);
-
-	if (soft_intercepts(c, VMCB_INTERCEPT_CR_WRITE(0)))
-		return leave(c, VMEXIT_CR0_WRITE, 0, 0);
-	return cr0_write_is_selected(c, value) ? leave(c, VMEXIT_CR0_SEL_WRITE, 0, 0) : X86_OK;
+	return leave(c, soft_intercepts(c, VMCB_INTERCEPT_CR_WRITE(0)) ? VMEXIT_CR0_WRITE : VMEXIT_CR0_SEL_WRITE, 0, 0);
 }
 
 static enum x86_result hook_io(struct soft_cpu *c, u64 info)
@@ -190,7 +187,7 @@ enum x86_result soft_hook(struct x86 *x, const struct x86_insn *i, enum x86_hook
 	case X86_HOOK_CLTS:
 		return leave(c, VMEXIT_CR0_WRITE, 0, 0);
 	case X86_HOOK_LMSW:
-		return hook_lmsw(c, info);
+		return hook_lmsw(c);
 	case X86_HOOK_DR_READ:
 		return soft_intercepts(c, VMCB_INTERCEPT_DR_READ((unsigned)info)) ?
 		       leave(c, VMEXIT_DR0_READ + info, i->rm & 15, 0) : X86_OK;

@@ -110,24 +110,36 @@ void svm_int_ctl_update(struct vcpu *v)
 		c->int_ctl |= s->nested->control.int_ctl & INT_CTL_IRQ;
 }
 
-/* Not needed where whatever ends the obstacle is an exit.  True: nor is anything else. */
-static bool window_is_an_exit(struct vcpu *v, u64 l1_exit, bool allowed)
+/* Is what ends the obstacle to an interrupt an exit anyway, or made one? */
+static bool irq_window_is_an_exit(struct vcpu *v)
 {
+	const struct svm_nested *n = svm_of(v)->nested;
+
 	if (v->nested.gif_clear)	/* STGI, VMRUN */
 		return true;
-	if (!svm_l1_wants(v, l1_exit))
+	if (!v->nested.running)
 		return false;
-	/* Another event is being injected; else only an exit to L1 can help. */
-	if (allowed)
-		svm_of(v)->exit_at_once = true;
-	return allowed || (svm_of(v)->nested->control.int_ctl & VMCB_INT_CTL_MASKING);
+	if (!svm_irq_allowed(v))	/* L1's IF is clear: an exit to L1 */
+		return (n->control.int_ctl & VMCB_INT_CTL_MASKING) && !(n->host.rflags & X86_FLAG_IF);
+	svm_of(v)->exit_at_once = true;	/* only another event is in the way, which goes first */
+	return true;
+}
+
+static bool nmi_window_is_an_exit(struct vcpu *v)
+{
+	if (v->nested.gif_clear)
+		return true;
+	if (!svm_l1_wants(v, VMEXIT_NMI))
+		return false;
+	svm_of(v)->exit_at_once = true;
+	return true;
 }
 
 void svm_irq_window(struct vcpu *v, bool wanted)
 {
 	struct svm_vcpu *s = svm_of(v);
 
-	if (wanted == s->irq_window || (wanted && window_is_an_exit(v, VMEXIT_INTR, svm_irq_allowed(v))))
+	if (wanted == s->irq_window || (wanted && irq_window_is_an_exit(v)))
 		return;
 	if (wanted)
 		svm_nested_v_irq_sync(v);
@@ -142,7 +154,7 @@ void svm_nmi_window(struct vcpu *v, bool wanted)
 {
 	struct svm_vcpu *s = svm_of(v);
 
-	if (wanted && window_is_an_exit(v, VMEXIT_NMI, true))
+	if (wanted && nmi_window_is_an_exit(v))
 		return;
 	/* Masked, and the IRET has not been met: its intercept is the window. */
 	if (wanted && s->nmi_masked && !s->iret_running)

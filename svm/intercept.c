@@ -120,6 +120,8 @@ static const u32 passed[] = {
 	X86_MSR_SYSENTER_EIP,
 };
 
+/* (All of them in the first page of the map.) */
+
 /* What the client's filter denies comes to core, which says no. */
 void svm_msr_filter_update(struct vm *vm)
 {
@@ -133,7 +135,7 @@ void svm_msr_filter_update(struct vm *vm)
 
 void svm_msrpm_merge(u8 *map, const u8 *vm, const u8 *l1)
 {
-	for (unsigned n = 0; n < (PAGE_BYTES << MSRPM_ORDER) / sizeof(u64); n++)
+	for (unsigned n = 0; n < PAGE_BYTES / sizeof(u64); n++)
 		((u64 *)map)[n] = ((const u64 *)vm)[n] | ((const u64 *)l1)[n];
 }
 

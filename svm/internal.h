@@ -38,7 +38,7 @@ struct svm_vm {
 	u64 *top;		/* above a nested page table of 4 levels, where the host has 5 */
 };
 int  svm_permission_maps_create(struct svm_vm *s);
-/* Bits of MSRs that pass in one map but not in the other stay set: a VM's and L1's for L2. */
+/* The first page of a map in which passes what passes in the VM's and in L1's. */
 void svm_msrpm_merge(u8 *map, const u8 *vm, const u8 *l1);
 #define SVM_MSRPM_ORDER	1u	/* 8 KiB: two bits an MSR */
 void svm_permission_maps_free(struct svm_vm *s);

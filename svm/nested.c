@@ -34,7 +34,7 @@ void svm_nested_destroy(struct svm_nested *n)
 	if (!n)
 		return;
 	host_free_pages(n->msrpm, SVM_MSRPM_ORDER);
-	host_free_pages(n->msrpm12, SVM_MSRPM_ORDER);
+	host_free_pages(n->msrpm12, 0);
 	host_free_pages(n->top, 0);
 	host_free_pages(n->scratch, 0);
 	host_free(n);
@@ -52,13 +52,14 @@ int svm_nested_create(struct vcpu *v)
 	if (!n)
 		return -ENOMEM;
 	n->msrpm = host_alloc_pages(SVM_MSRPM_ORDER, 0);
-	n->msrpm12 = host_alloc_pages(SVM_MSRPM_ORDER, 0);
+	n->msrpm12 = host_alloc_pages(0, 0);
 	n->top = vm->top ? host_alloc_pages(0, 0) : NULL;
 	n->scratch = host_alloc_pages(0, 0);
 	if (!n->msrpm || !n->msrpm12 || (vm->top && !n->top) || !n->scratch || shadow_nested_create(v)) {
 		svm_nested_destroy(n);
 		return -ENOMEM;
 	}
+	__builtin_memset(n->msrpm, 0xff, PAGE_BYTES << SVM_MSRPM_ORDER);
 	s->nested = n;
 	return 0;
 }
@@ -253,10 +254,17 @@ void svm_nested_eventinj_queue(struct vcpu *v, u64 event)
 /* VMEXIT_INVALID, as the instruction's own end. */
 static void vmrun_refuse(struct vcpu *v)
 {
-	static const u64 exit[3] = { VMEXIT_INVALID, 0, 0 };
+	const gpa_t gpa = svm_of(v)->nested->vmcb12;
+	struct host_page page;
+	struct vmcb *vmcb12 = nested_page_get(v, gpa, true, &page);
 
-	if (guest_write(v->vm, svm_of(v)->nested->vmcb12 + offsetof(struct vmcb_control, exitcode), exit, sizeof(exit)))
+	if (vmcb12) {
+		vmcb12->control.exitcode = VMEXIT_INVALID;
+		vmcb12->control.exitinfo1 = vmcb12->control.exitinfo2 = 0;
+		nested_page_put(v, gpa, true, &page);
+	} else {
 		vcpu_request(v, REQ_TRIPLE_FAULT);
+	}
 	v->nested.gif_clear = true;
 	svm_irq_window(v, false);
 	vcpu_request(v, REQ_EVENT);
@@ -266,11 +274,19 @@ int svm_nested_msrpm_copy(struct vcpu *v)
 {
 	struct svm_nested *n = svm_of(v)->nested;
 	const u32 *intercept = n->control.intercept;
+	gpa_t gpa = n->control.msrpm_base_pa & ~(PAGE_BYTES - 1);
+	struct host_page page;
+	const void *map;
 
-	if (intercept[VMCB_INTERCEPT_MSR_PROT / 32] >> VMCB_INTERCEPT_MSR_PROT % 32 & 1)
-		return guest_read(v->vm, n->control.msrpm_base_pa & ~(PAGE_BYTES - 1), n->msrpm12,
-				  PAGE_BYTES << SVM_MSRPM_ORDER);
-	__builtin_memset(n->msrpm12, 0, PAGE_BYTES << SVM_MSRPM_ORDER);
+	if (!(intercept[VMCB_INTERCEPT_MSR_PROT / 32] >> VMCB_INTERCEPT_MSR_PROT % 32 & 1)) {
+		__builtin_memset(n->msrpm12, 0, PAGE_BYTES);
+		return 0;
+	}
+	map = nested_page_get(v, gpa, false, &page);
+	if (!map)
+		return -EFAULT;
+	__builtin_memcpy(n->msrpm12, map, PAGE_BYTES);
+	nested_page_put(v, gpa, false, &page);
 	return 0;
 }
 
@@ -369,12 +385,15 @@ static int vmcb12_write(struct vcpu *v)
 {
 	const struct svm_nested *n = svm_of(v)->nested;
 	unsigned count = ARRAY_LEN(written) - !v->nested.paging;
-	int r = 0;
+	struct host_page page;
+	u8 *vmcb12 = nested_page_get(v, n->vmcb12, true, &page);
 
-	for (unsigned i = 0; !r && i < count; i++)
-		r = guest_write(v->vm, n->vmcb12 + written[i].offset, (const u8 *)n->scratch + written[i].offset,
-				written[i].bytes);
-	return r;
+	if (!vmcb12)
+		return -EFAULT;
+	for (unsigned i = 0; i < count; i++)
+		__builtin_memcpy(vmcb12 + written[i].offset, (const u8 *)n->scratch + written[i].offset, written[i].bytes);
+	nested_page_put(v, n->vmcb12, true, &page);
+	return 0;
 }
 
 static void host_load(struct vcpu *v, const struct svm_host *h)

@@ -25,7 +25,7 @@ struct svm_nested {
 	struct vmcb_control control;	/* VMCB12's, as VMRUN found it */
 	struct svm_host host;
 	u8 *msrpm;			/* ours or L1's */
-	u8 *msrpm12;			/* L1's, copied once by VMRUN */
+	u8 *msrpm12;			/* L1's first page, copied once by VMRUN: what of ours passes is there */
 	u64 *top;			/* as struct svm_vm's */
 	struct vmcb *scratch;		/* a VMCB12 on its way in or out */
 	u64 soft_rip;			/* what injected INT n, INT3, INTO return to */

@@ -27,15 +27,18 @@ static bool l1_wants_msr(struct vcpu *v)
 {
 	const struct svm_nested *n = svm_of(v)->nested;
 	u32 msr = (u32)v->x.gpr[X86_RCX], byte = (msr & 0x1fff) / 4;
-	bool write = svm_of(v)->vmcb->control.exitinfo1 & 1;
+	unsigned bit = msr % 4 * 2 + (svm_of(v)->vmcb->control.exitinfo1 & 1);
+	u8 bits = 0xff;
 
-	if (msr >= 0xc0010000 && msr < 0xc0012000)
-		byte += 0x1000;
-	else if (msr >= 0xc0000000 && msr < 0xc0002000)
+	if (msr >= 0xc0010000 && msr < 0xc0012000) {
+		guest_read(v->vm, (n->control.msrpm_base_pa & ~(PAGE_BYTES - 1)) + PAGE_BYTES + byte, &bits, 1);
+		return bits >> bit & 1;
+	}
+	if (msr >= 0xc0000000 && msr < 0xc0002000)
 		byte += 0x800;
 	else if (msr >= 0x2000)
 		return true;
-	return n->msrpm12[byte] >> (msr % 4 * 2 + write) & 1;
+	return n->msrpm12[byte] >> bit & 1;
 }
 
 static bool l1_wants_exit(struct vcpu *v, const struct exit *e, u64 code)

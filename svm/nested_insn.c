@@ -6,6 +6,8 @@
  * "STGI", "CLGI", "INVLPGA".
  * Not modelled: SKINIT, which raises #UD (CPUID does not offer it).
  */
+#include <linux/errno.h>
+
 #include "svm/nested.h"
 
 /* What VMLOAD and VMSAVE move: FS and GS; LDTR; TR; the system-call MSRs. */
@@ -45,21 +47,27 @@ static void vmload_registers(struct vcpu *v, const struct vmcb_save *s)
 
 static int vmload(struct vcpu *v, gpa_t gpa, struct vmcb *vmcb)
 {
-	int r = 0;
+	struct host_page page;
+	const u8 *from = nested_page_get(v, gpa, false, &page);
 
-	for (unsigned n = 0; !r && n < ARRAY_LEN(spans); n++)
-		r = guest_read(v->vm, gpa + spans[n].offset, (u8 *)vmcb + spans[n].offset, spans[n].bytes);
-	if (!r)
-		vmload_registers(v, &vmcb->save);
-	return r;
+	if (!from)
+		return -EFAULT;
+	for (unsigned n = 0; n < ARRAY_LEN(spans); n++)
+		__builtin_memcpy((u8 *)vmcb + spans[n].offset, from + spans[n].offset, spans[n].bytes);
+	nested_page_put(v, gpa, false, &page);
+	vmload_registers(v, &vmcb->save);
+	return 0;
 }
 
 static int vmsave(struct vcpu *v, gpa_t gpa, struct vmcb *vmcb)
 {
 	struct vmcb_save *s = &vmcb->save;
 	const struct x86 *x = &v->x;
-	int r = 0;
+	struct host_page page;
+	u8 *to = nested_page_get(v, gpa, true, &page);
 
+	if (!to)
+		return -EFAULT;
 	vcpu_regs_need(v, REGS_SEG | REGS_SYSCALL);
 	s->fs = x->seg[X86_FS];
 	s->gs = x->seg[X86_GS];
@@ -73,9 +81,22 @@ static int vmsave(struct vcpu *v, gpa_t gpa, struct vmcb *vmcb)
 	s->sysenter_cs = x->sysenter_cs;
 	s->sysenter_esp = x->sysenter_esp;
 	s->sysenter_eip = x->sysenter_eip;
-	for (unsigned n = 0; !r && n < ARRAY_LEN(spans); n++)
-		r = guest_write(v->vm, gpa + spans[n].offset, (const u8 *)vmcb + spans[n].offset, spans[n].bytes);
-	return r;
+	for (unsigned n = 0; n < ARRAY_LEN(spans); n++)
+		__builtin_memcpy(to + spans[n].offset, (const u8 *)vmcb + spans[n].offset, spans[n].bytes);
+	nested_page_put(v, gpa, true, &page);
+	return 0;
+}
+
+static int vmcb12_read(struct vcpu *v, gpa_t gpa, struct vmcb *vmcb)
+{
+	struct host_page page;
+	const struct vmcb *from = nested_page_get(v, gpa, false, &page);
+
+	if (!from)
+		return -EFAULT;
+	__builtin_memcpy(vmcb, from, offsetof(struct vmcb, save.dbgctl));	/* nothing behind it is used */
+	nested_page_put(v, gpa, false, &page);
+	return 0;
 }
 
 /* RIP past the instruction; a trap after it would be L2's, so there is none. */
@@ -126,7 +147,7 @@ static int execute_vmcb(struct vcpu *v, u64 code, const struct exit *e)
 	else if (code == VMEXIT_VMSAVE)
 		r = vmsave(v, gpa, n->scratch);
 	else
-		r = guest_read(v->vm, gpa, n->scratch, sizeof(*n->scratch));
+		r = vmcb12_read(v, gpa, n->scratch);
 	if (r) {		/* there is no such memory */
 		event_exception(v, X86_GP, true, 0);
 		return 0;
