@@ -53,7 +53,7 @@ void *nested_page_get(struct vcpu *v, gpa_t gpa, bool write, struct host_page *p
 void nested_page_put(struct vcpu *v, gpa_t gpa, bool write, struct host_page *page)
 {
 	if (write)
-		slot_mark_dirty(v->vm, gpa >> PAGE_BITS);
+		slot_mark_dirty(v, gpa >> PAGE_BITS);
 	host_page_put(page, write);
 }
 

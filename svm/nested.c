@@ -105,11 +105,11 @@ bool svm_nested_save_is_valid(struct vcpu *v, const struct vmcb_save *s)
 		return false;
 	if (s->cr0 >> 32 || ((s->cr0 & X86_CR0_NW) && !(s->cr0 & X86_CR0_CD)))
 		return false;
-	if ((s->cr4 & ~v->x.cr4_valid) || s->dr6 >> 32 || s->dr7 >> 32)
+	if ((s->cr4 & ~v->x.cr4_valid) || s->cr3 >> v->x.phys_bits || s->dr6 >> 32 || s->dr7 >> 32)
 		return false;
 	if (!long_mode)
 		return true;
-	return (s->cr4 & X86_CR4_PAE) && (s->cr0 & X86_CR0_PE) && !(s->cr3 >> v->x.phys_bits) &&
+	return (s->cr4 & X86_CR4_PAE) && (s->cr0 & X86_CR0_PE) &&
 	       (s->cs.attr & (X86_SEG_L | X86_SEG_DB)) != (X86_SEG_L | X86_SEG_DB);
 }
 
@@ -467,6 +467,10 @@ void svm_nested_vmexit(struct vcpu *v, u64 code, u64 info1, u64 info2, bool raw)
 	svm_shadow_set(v, 0);
 	v->nested.gif_clear = true;
 	cpuid_update_runtime(v);
+	if (v->x.rflags & X86_FLAG_TF) {	/* L1's VMRUN was stepped, and is over now */
+		v->x.dr6 |= BIT_U64(14);
+		event_exception(v, X86_DB, false, 0);
+	}
 	if (r)		/* L1 has taken its VMCB's memory away */
 		vcpu_request(v, REQ_TRIPLE_FAULT);
 }
