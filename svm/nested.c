@@ -156,39 +156,42 @@ static void l2_load(struct vcpu *v, const struct vmcb_save *s, bool paging)
 }
 
 /* The format of L1's nested page table is that of L1's own. */
-static struct x86_paging tables_of(struct vcpu *v, const struct svm_nested *n)
+static void tables_make(struct vcpu *v, const struct svm_nested *n, struct x86_paging *p)
 {
 	const struct svm_host *h = &n->host;
 	u64 mask = 0x000ffffffffff000ull;
-	struct x86_paging p = {
-		.phys_bits = v->x.phys_bits, .nxe = h->efer & X86_EFER_NXE, .wp = true,
-		.pse = h->cr4 & X86_CR4_PSE, .gb_pages = cpuid_has(v, X86_FEATURE_PDPE1GB),
-	};
 
+	__builtin_memset(p, 0, sizeof(*p));	/* also what is between its members: it is compared */
+	p->phys_bits = v->x.phys_bits;
+	p->nxe = h->efer & X86_EFER_NXE;
+	p->smep = h->cr4 & X86_CR4_SMEP;	/* only for the error code: all accesses are user's */
+	p->pse = h->cr4 & X86_CR4_PSE;
+	p->gb_pages = cpuid_has(v, X86_FEATURE_PDPE1GB);
+	p->amd = true;
 	if (!(h->cr4 & X86_CR4_PAE)) {
-		p.levels = 2;
+		p->levels = 2;
 		mask = 0xfffff000;
 	} else if (!(h->efer & X86_EFER_LMA)) {
-		p.levels = 3;
+		p->levels = 3;
 		mask = 0xffffffe0;
 	} else {
-		p.levels = h->cr4 & X86_CR4_LA57 ? 5 : 4;
+		p->levels = h->cr4 & X86_CR4_LA57 ? 5 : 4;
 	}
-	p.root = n->control.n_cr3 & mask;
-	return p;
+	p->root = n->control.n_cr3 & mask;
 }
 
 /* What is known of L2's physical addresses stays valid as long as a TLB's content would. */
 static void l2_paging_begin(struct vcpu *v)
 {
 	struct svm_nested *n = svm_of(v)->nested;
-	struct x86_paging tables = tables_of(v, n);
+	struct x86_paging tables;
 
+	tables_make(v, n, &tables);
 	v->nested.paging = true;
 	if (n->control.tlb_control != VMCB_TLB_NOTHING || n->control.asid != n->tables_asid ||
 	    __builtin_memcmp(&tables, &v->nested.tables, sizeof(tables)) != 0)
 		shadow_reset(v);
-	v->nested.tables = tables;
+	__builtin_memcpy(&v->nested.tables, &tables, sizeof(tables));
 	n->tables_asid = n->control.asid;
 }
 

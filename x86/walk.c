@@ -158,6 +158,8 @@ static u64 reserved_at(const struct x86_paging *p, unsigned level, bool leaf)
 		return PTE_NX | BITS(1, 2) | BITS(5, 8);
 	if (level > 3 || (level == 3 && !leaf))
 		bits |= PTE_PS;
+	if (level > 3 && p->amd)
+		bits |= PTE_G;
 	if (leaf)
 		bits |= BITS(13, 12 + 9 * (level - 1) - 1);
 	return bits;
@@ -307,4 +309,5 @@ void x86_paging_of(const struct x86 *x, struct x86_paging *p)
 	p->pkru = x->pkru;
 	p->ac = x->rflags & X86_FLAG_AC;
 	p->gb_pages = x86_feature_is_set(x->features, X86_FEATURE_PDPE1GB);
+	p->amd = x->vendor_amd;
 }

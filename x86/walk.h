@@ -21,6 +21,7 @@ struct x86_paging {
 	u8   phys_bits;
 	bool nxe, wp, smep, smap, pse, pge;
 	bool gb_pages;		/* 1 GiB pages exist */
+	bool amd;		/* bit 8 of the fourth level and above is reserved, not ignored */
 	bool pke;
 	u32  pkru;
 	bool ac;		/* RFLAGS.AC: SMAP allows explicit supervisor accesses */
