@@ -444,9 +444,11 @@ static unsigned cases = 20000;
 static void test_random_programs(void)
 {
 	static struct program p;
+	static u8 tables[GUEST_TSS + 4096 - GUEST_IDT];
 	struct itimerval often = { { 1, 0 }, { 1, 0 } }, never = { { 0, 0 }, { 0, 0 } };
 	unsigned failures = 0, faults = 0, given_up = 0;
 
+	memcpy(tables, machines[0].memory + GUEST_IDT, sizeof(tables));
 	signal(SIGALRM, give_up);
 	setitimer(ITIMER_REAL, &often, NULL);
 
@@ -459,8 +461,12 @@ static void test_random_programs(void)
 			vectors_random();
 		((struct soft_cpu *)machines[0].cpu)->translator->exact = exact;
 		program_make(&p);
-		for (unsigned m = 0; m < 2; m++)
+		for (unsigned m = 0; m < 2; m++) {
 			memcpy(machines[m].memory + GUEST_CODE, p.bytes, p.len);
+			/* stray stores may have hit these */
+			memset(machines[m].memory + GUEST_HANDLER, 0xf4, 256);
+			memcpy(machines[m].memory + GUEST_IDT, tables, sizeof(tables));
+		}
 		state_random();
 		memcpy(before, machines[0].gpr, sizeof(before));
 		flags = machines[0].vmcb->save.rflags;
