@@ -39,7 +39,7 @@ static void view_forget(struct soft_translator *t, unsigned mode, unsigned slot)
 
 static void views_forget(struct soft_translator *t, bool keep_global)
 {
-	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++)
+	for (unsigned mode = 0; mode < CODE_MODES; mode++)
 		for (unsigned word = 0; word < CODE_SLOTS / 64; word++) {
 			u64 set = t->view_set[mode][word] & ~(keep_global ? t->view_global[mode][word] : 0);
 
@@ -50,7 +50,7 @@ static void views_forget(struct soft_translator *t, bool keep_global)
 
 static void views_forget_page(struct soft_translator *t, u32 page)
 {
-	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++)
+	for (unsigned mode = 0; mode < CODE_MODES; mode++)
 		for (unsigned word = 0; word < CODE_SLOTS / 64; word++)
 			for (u64 set = t->view_set[mode][word]; set; set &= set - 1) {
 				unsigned slot = word * 64 + (unsigned)__builtin_ctzll(set);
@@ -72,7 +72,7 @@ void code_reset(struct soft_cpu *c)
 	t->used = t->thunks_end;
 	t->pages = t->views = t->blocks = t->insns = 0;
 	views_forget(t, false);
-	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++)
+	for (unsigned mode = 0; mode < CODE_MODES; mode++)
 		for (unsigned n = 0; n < CODE_JUMPS; n++)
 			t->jump[mode][n].rip = n ^ 1;	/* belongs elsewhere: no RIP hits it */
 	__builtin_memset(t->page_at, 0, sizeof(t->page_at));
@@ -210,7 +210,7 @@ u32 code_view_at(struct soft_cpu *c, unsigned mode, u64 rip)
 	u64 linear = rip & ~(PAGE_BYTES - 1);
 	unsigned index = (rip >> PAGE_BITS) % X86_TLB_ENTRIES, slot = (rip >> PAGE_BITS) % CODE_SLOTS;
 	u32 view = t->view_in_force[mode][slot], page;
-	const struct soft_tlb *tlb = &c->tlb[mode == SOFT_USER ? SOFT_USER : SOFT_SUPERVISOR];
+	const struct soft_tlb *tlb = &c->tlb[mode % CODE_NARROW == SOFT_USER ? SOFT_USER : SOFT_SUPERVISOR];
 	const u8 *host;
 
 	if (view && t->view[view - 1].linear == linear)
@@ -253,7 +253,7 @@ void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, unsig
 		return;
 	}
 	first = (unsigned)(address >> bits << (bits - PAGE_BITS)) % CODE_SLOTS;
-	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++)
+	for (unsigned mode = 0; mode < CODE_MODES; mode++)
 		for (unsigned slot = first; slot < first + (1u << (bits - PAGE_BITS)); slot++)
 			view_forget(t, mode, slot);
 }

@@ -127,3 +127,9 @@ void emit_imm(struct emitter *e, unsigned to, u64 value)
 		put64(e, value);
 	}
 }
+
+void emit_alu_mem_imm8(struct emitter *e, unsigned n, struct host_mem m, unsigned imm)
+{
+	emit_rm(e, 0, E_ONE, 0x80, n, m);
+	put8(e, imm);
+}

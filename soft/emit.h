@@ -86,6 +86,7 @@ static inline void emit_lea(struct emitter *e, unsigned to, struct host_mem m) {
 static inline void emit_lea32(struct emitter *e, unsigned to, struct host_mem m) { emit_rm(e, 0, E_ONE, 0x8d, to, m); }
 void emit_alu_imm(struct emitter *e, unsigned how, unsigned n, unsigned reg, s32 imm);	/* n: E_ADD.. */
 void emit_alu_mem_imm(struct emitter *e, unsigned how, unsigned n, struct host_mem m, s32 imm);
+void emit_alu_mem_imm8(struct emitter *e, unsigned n, struct host_mem m, unsigned imm);	/* of a byte */
 void emit_imm(struct emitter *e, unsigned to, u64 value);	/* leaves flags alone */
 static inline void emit_shift_imm(struct emitter *e, unsigned how, unsigned n, unsigned reg, unsigned count)
 {

@@ -7,7 +7,7 @@
  * has them.  What is left to the interpreter is one instruction at a time, or code that is
  * cold, until the next branch.
  *
- * Only 64-bit code, and only while nothing wants to see every instruction: no interrupt
+ * Only 64-bit code and 32-bit code with flat segments, and only while nothing wants to see every instruction: no interrupt
  * shadow, single step or breakpoint.
  */
 #include "base/atomic.h"
@@ -154,6 +154,17 @@ static bool bytes_beyond_match(struct soft_cpu *c, const struct code_insn *i)
 	return true;
 }
 
+/* 32-bit code: may all of FS and GS be accessed? */
+static void segments_note(struct soft_cpu *c)
+{
+	for (unsigned n = X86_FS; n <= X86_GS && c->x.flat; n++) {
+		const struct x86_seg *s = &c->x.seg[n];
+
+		c->translator->flat[n] = s->limit == 0xffffffff && (s->attr & X86_SEG_P) && (s->attr & X86_SEG_S) &&
+					 (s->attr & 0xe) == 2;
+	}
+}
+
 /* Behind an instruction of the executor: into the code at RIP, if nothing is in the way and it is known. */
 static u32 onward(struct soft_cpu *c)
 {
@@ -163,11 +174,12 @@ static u32 onward(struct soft_cpu *c)
 	unsigned mode;
 
 	if ((x->attention & (X86_ATTN_SHADOW | X86_ATTN_STEP)) || atomic_load_relaxed(&c->pins) ||
-	    (x->rflags & X86_FLAG_RF) || soft_virtual_interrupt_is_due(c) || x->code_bits != 64)
+	    (x->rflags & X86_FLAG_RF) || soft_virtual_interrupt_is_due(c))
 		return TRANSLATE_GO_ON;
 	mode = mode_of(c);
-	if (mode == SOFT_PRIVILEGES)
+	if (mode == CODE_MODES)
 		return TRANSLATE_GO_ON;
+	segments_note(c);
 	jump = &t->jump[mode][x->rip % CODE_JUMPS];
 	if (jump->rip != x->rip)
 		return TRANSLATE_GO_ON;
@@ -203,11 +215,12 @@ u32 translate_execute(struct soft_cpu *c, u32 n)
 	flags_in(c);
 	if (i->insn.op == X86_OP_IRET)
 		serialize(c);
+	segments_note(c);
 	if (i->insn.flags & (X86_F_VECTOR | X86_F_SYSTEM))
 		t->vector_level = vector_level_now(c);
 	if (LIKELY(t->result == X86_OK)) {
 		if (LIKELY(x->rip == next && !t->stop && !is_interrupted(c) && x->tlb == tlb && t->vector_level >= level &&
-			   x->code_bits == 64 && !(i->insn.flags & X86_F_BRANCH)))
+			   (x->code_bits == 64 || x->flat) && !(i->insn.flags & X86_F_BRANCH)))
 			return TRANSLATE_STAY;
 		c->counters.instructions -= i->after;
 		return onward(c);
@@ -224,7 +237,7 @@ u32 translate_jump(struct soft_cpu *c, u64 target, const u8 *back)
 	unsigned mode = mode_of(c);
 	struct code_block *block = NULL;
 
-	if (mode < SOFT_PRIVILEGES && (u64)((s64)(target << 16) >> 16) == target)
+	if (mode < CODE_MODES && (u64)((s64)(target << 16) >> 16) == target)
 		block = block_at(c, mode, target);
 	if (!block || c->counters.code_resets != resets) {	/* the code that we came from may be gone */
 		back_to(c, info);
@@ -237,13 +250,17 @@ u32 translate_jump(struct soft_cpu *c, u64 target, const u8 *back)
 
 /* --- the loop ---------------------------------------------------------------------------------------------- */
 
-/* The mode, as the data TLB in use says; SOFT_PRIVILEGES if it is none of ours. */
+/* The mode, as code size and the data TLB in use say; CODE_MODES if it is none of ours. */
 static unsigned mode_of(const struct soft_cpu *c)
 {
-	for (unsigned mode = 0; mode < SOFT_PRIVILEGES && (c->x.cpl == 0 || c->x.cpl == 3); mode++)
+	bool narrow = c->x.flat && c->x.stack_bits == 32;
+
+	if ((c->x.code_bits != 64 && !narrow) || (c->x.cpl != 0 && c->x.cpl != 3))
+		return CODE_MODES;
+	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++)
 		if (c->x.tlb == &c->tlb[mode].data)
-			return mode;
-	return SOFT_PRIVILEGES;
+			return narrow ? CODE_NARROW + mode : mode;
+	return CODE_MODES;
 }
 
 static bool is_full(const struct soft_translator *t)
@@ -344,11 +361,10 @@ enum x86_result soft_translated(struct soft_cpu *c)
 			if (is_interrupted(c))
 				return X86_OK;
 		}
-		if (x->code_bits != 64)
-			return X86_OK;
 		mode = mode_of(c);
-		if (UNLIKELY(mode == SOFT_PRIVILEGES))
+		if (UNLIKELY(mode == CODE_MODES))
 			return X86_OK;
+		segments_note(c);
 		jump = &t->jump[mode][x->rip % CODE_JUMPS];
 		if (jump->rip != x->rip || why == TRANSLATE_LINK || why == TRANSLATE_RESOLVE) {
 			block = block_at(c, mode, x->rip);

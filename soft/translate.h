@@ -29,6 +29,13 @@
 
 extern u32 translate_warm_at;		/* arrivals before a block is translated; tests lower it */
 
+/*
+ * What a translation was made for: the privilege that its data accesses have, and whether it
+ * is 32-bit code (then with flat CS, DS, ES and SS; x86.flat).
+ */
+#define CODE_NARROW	SOFT_PRIVILEGES
+#define CODE_MODES	(2 * SOFT_PRIVILEGES)
+
 /* The guest's code as one address space sees it: a linear page on a host page. */
 struct code_view {
 	u64 linear;
@@ -93,6 +100,7 @@ struct address {		/* a guest's memory operand */
 	u8 base, index, scale;	/* guest registers or X86_REG_NONE */
 	u8 seg;			/* X86_FS, X86_GS, or another, that has no base */
 	bool narrow;		/* 32-bit address size */
+	bool wraps;		/* 32-bit code: so is the linear address */
 	u64 fixed;		/* displacement; the address if there are no registers */
 };
 
@@ -129,6 +137,7 @@ struct translation {
 	u64 rip;
 	u32 view;
 	unsigned mode;
+	bool narrow;		/* 32-bit code */
 	bool crosses;		/* the last instruction, into the next page */
 	unsigned count, at;	/* instructions, and which is being translated */
 	bool flags_native, flags_saved;
@@ -157,18 +166,20 @@ static inline struct host_mem gpr_at(unsigned r)
 {
 	return mem_at(H_RBP, (s32)(r * 8) - 128);
 }
+static inline unsigned word_bytes(const struct translation *b) { return b->narrow ? 4 : 8; }	/* of the stack */
 static inline unsigned instructions_after(const struct translation *b) { return b->count - b->at; }
 
 /* --- the translator ---------------------------------------------------------------------------- */
 struct soft_translator {
 	/* -- translated code looks here -- */
 	u32 flags;			/* arithmetic flags between blocks: LAHF's AH, SETO's AL */
+	u8  flat[X86_SEGMENTS];		/* FS, GS: 32-bit code may access all 4 GiB through it */
 	u32 vector_level;		/* 0 not usable; 1 x87 and SSE; 2 AVX; 3 AVX-512 */
 	u64 jump_to;			/* in transit */
 	u64 value;
 	u64 left_at;			/* return address of the exit */
-	u32 view_in_force[SOFT_PRIVILEGES][CODE_SLOTS];
-	struct code_jump jump[SOFT_PRIVILEGES][CODE_JUMPS];
+	u32 view_in_force[CODE_MODES][CODE_SLOTS];
+	struct code_jump jump[CODE_MODES][CODE_JUMPS];
 
 	/* -- the rest is C's -- */
 	struct soft_code code;
@@ -181,8 +192,8 @@ struct soft_translator {
 	u32 at_fill_read, at_fill_write, at_jump, at_link, at_resolve, at_restart, at_vector, at_insn, at_insn_end;
 	u32 at_exit;
 	u32 pages, views, blocks, insns;
-	u64 view_set[SOFT_PRIVILEGES][CODE_SLOTS / 64];		/* bitmap: there is one */
-	u64 view_global[SOFT_PRIVILEGES][CODE_SLOTS / 64];	/* ... of a global page */
+	u64 view_set[CODE_MODES][CODE_SLOTS / 64];		/* bitmap: there is one */
+	u64 view_global[CODE_MODES][CODE_SLOTS / 64];	/* ... of a global page */
 #ifdef TRANSLATE_PROFILE
 	u64 profile_exit[8], profile_op[X86_OPS], profile_restart[X86_OPS], profile_fill_ok, profile_fill_cross;
 #endif
@@ -242,6 +253,14 @@ static inline u64 info_make(u64 rip, unsigned after)
 
 /* translate_memory.c */
 struct address address_of(const struct translation *b, const struct x86_insn *i);
+/* The stack's word at RSP + offset */
+struct address address_of_stack(const struct translation *b, unsigned base, s64 offset);
+/* A word of the stack, between a register and memory */
+void load_word(struct translation *b, unsigned to, struct host_mem m);
+void store_word(struct translation *b, unsigned from, struct host_mem m);
+void emit_stack_add(struct translation *b, s32 bytes);
+/* Is the operand where translated code may look for it? */
+bool address_is_native(const struct translation *b, const struct x86_insn *i);
 /* Host memory for so many bytes at a: the guest's, checked.  May use both scratch registers. */
 struct host_mem memory_open(struct translation *b, const struct address *a, unsigned bytes, bool write, bool align);
 /* The check alone; its cold code fills the entry. */

@@ -33,22 +33,22 @@ static bool decode_at(const struct translation *b, u64 rip, struct x86_insn *i)
 
 	if ((rip ^ b->rip) & ~(PAGE_BYTES - 1))
 		return false;
-	if (x86_decode(i, b->code + offset, (unsigned)MIN_OF(15ul, PAGE_BYTES - offset), 64) != X86_DECODED)
+	if (x86_decode(i, b->code + offset, (unsigned)MIN_OF(15ul, PAGE_BYTES - offset), b->narrow ? 32 : 64) != X86_DECODED)
 		return false;
 	i->exec = x86_bind(&b->c->x, i);
 	return true;
 }
 
-static bool is_native_branch(const struct x86_insn *i)
+static bool is_native_branch(const struct translation *b, const struct x86_insn *i)
 {
 	switch (i->op) {
 	case X86_OP_JCC:
-		return i->op_bytes == 8;
+		return i->op_bytes == word_bytes(b);
 	case X86_OP_JMP:
 	case X86_OP_CALL:
-		return i->op_bytes == 8 && (!(i->flags & X86_F_MEM) || i->ad_bytes >= 4);
+		return i->op_bytes == word_bytes(b) && (!(i->flags & X86_F_MEM) || address_is_native(b, i));
 	case X86_OP_RET:
-		return i->op_bytes == 8;
+		return i->op_bytes == word_bytes(b);
 	default:
 		return false;
 	}
@@ -60,7 +60,7 @@ static bool is_native(const struct translation *b, const struct x86_insn *i)
 		return false;
 	if (i->flags & X86_F_VECTOR)
 		return vector_is_native(b, i);
-	return is_native_branch(i) || insn_is_native(b, i);
+	return is_native_branch(b, i) || insn_is_native(b, i);
 }
 
 /* Nothing behind it is likely to run in this mode, or at once. */
@@ -75,6 +75,12 @@ static bool ends_block(const struct x86_insn *i)
 	default:
 		return (i->flags & X86_F_BRANCH) || i->exec == x86_exec_ud;
 	}
+}
+
+/* Where a branch leads. */
+static u64 code_address(const struct translation *b, u64 rip)
+{
+	return b->narrow ? (u32)rip : rip;
 }
 
 /* Flags that the code at rip may read before it sets them. */
@@ -94,7 +100,7 @@ static u8 flags_read_at(const struct translation *b, u64 rip)
 		rip += i.len;
 		if (i.flags & X86_F_BRANCH) {
 			if ((i.op == X86_OP_JMP || i.op == X86_OP_CALL) && i.form == X86_J)
-				rip += i.imm;
+				rip = code_address(b, rip + i.imm);
 			else
 				break;
 		}
@@ -109,9 +115,9 @@ static u8 flags_read_behind(const struct translation *b, const struct x86_insn *
 	if (!(last->flags & X86_F_BRANCH))
 		return flags_read_at(b, next);
 	if (last->form == X86_J && last->op == X86_OP_JCC)
-		return flags_read_at(b, next) | flags_read_at(b, next + last->imm);
+		return flags_read_at(b, next) | flags_read_at(b, code_address(b, next + last->imm));
 	if (last->form == X86_J && (last->op == X86_OP_JMP || last->op == X86_OP_CALL))
-		return flags_read_at(b, next + last->imm);
+		return flags_read_at(b, code_address(b, next + last->imm));
 	return FLAGS;
 }
 
@@ -136,12 +142,13 @@ static bool decode_across(struct translation *b, u64 rip, struct x86_insn *i)
 	u8 bytes[16] = { 0 };
 
 	if (((rip ^ b->rip) & ~(PAGE_BYTES - 1)) || here >= 15 ||
-	    x86_decode(i, b->code + offset, here, 64) != X86_TRUNCATED || !is_canonical_48(rip + here) ||
+	    x86_decode(i, b->code + offset, here, b->narrow ? 32 : 64) != X86_TRUNCATED ||
+	    code_address(b, rip + here) != rip + here || !is_canonical_48(rip + here) ||
 	    soft_mem_fetch(b->c, rip + here, &next) != X86_OK)
 		return false;
 	for (unsigned n = 0; n < 15; n++)
 		bytes[n] = (u8)x86_memory_get(n < here ? b->code + offset + n : next + n - here, 1);
-	if (x86_decode(i, bytes, 15, 64) != X86_DECODED)
+	if (x86_decode(i, bytes, 15, b->narrow ? 32 : 64) != X86_DECODED)
 		return false;
 	i->exec = x86_bind(&b->c->x, i);
 	return true;
@@ -214,6 +221,7 @@ static void poll(struct translation *b, u64 target)
 
 static void jump_to(struct translation *b, u64 target)
 {
+	target = code_address(b, target);
 	if (target <= b->rips[b->count - 1])
 		poll(b, target);
 	link_to(b, emit_jmp(&b->e), target);
@@ -259,50 +267,51 @@ static void branch_operand(struct translation *b, const struct x86_insn *i)
 	if (i->flags & X86_F_MEM) {
 		struct address a = address_of(b, i);
 
-		emit_load(e, T0, memory_open(b, &a, 8, false, false));
+		load_word(b, T0, memory_open(b, &a, word_bytes(b), false, false));
 	} else {
 		flags_lose(b);
 		if (host_of[i->rm] == DISPLACED)
 			emit_load(e, T0, gpr_at(i->rm));
 		else
 			emit_mov(e, T0, host_of[i->rm]);
+		if (b->narrow)
+			emit_mov32(e, T0, T0);
 	}
 }
 
 static void push_return(struct translation *b, u64 back)
 {
-	const struct address below = { .base = X86_RSP, .index = X86_REG_NONE, .fixed = (u64)-8ll };
+	const struct address below = address_of_stack(b, X86_RSP, -(s64)word_bytes(b));
 	struct emitter *e = &b->e;
 	struct host_mem m;
 
 	flags_lose(b);
-	m = memory_open(b, &below, 8, true, false);
-	if (fits_s32((s64)back)) {
-		emit_rm(e, E_W, E_ONE, 0xc7, 0, m);
+	m = memory_open(b, &below, word_bytes(b), true, false);
+	if (b->narrow || fits_s32((s64)back)) {
+		emit_rm(e, b->narrow ? 0 : E_W, E_ONE, 0xc7, 0, m);
 		put32(e, (u32)back);
 	} else {
 		emit_imm(e, T0, back);
 		emit_store(e, T0, m);
 	}
-	emit_lea(e, host_of[X86_RSP], mem_at(host_of[X86_RSP], -8));
+	emit_stack_add(b, -(s32)word_bytes(b));
 }
 
 static void translate_ret(struct translation *b, const struct x86_insn *i)
 {
-	const struct address top = { .base = X86_RSP, .index = X86_REG_NONE };
-	struct emitter *e = &b->e;
+	const struct address top = address_of_stack(b, X86_RSP, 0);
 	struct host_mem to;
 
 	flags_lose(b);
-	emit_load(e, T0, memory_open(b, &top, 8, false, false));
+	load_word(b, T0, memory_open(b, &top, word_bytes(b), false, false));
 	to = look_up(b);
-	emit_lea(e, host_of[X86_RSP], mem_at(host_of[X86_RSP], 8 + (i->form == X86_I ? (s32)(u16)i->imm : 0)));
-	jump_mem(e, to);
+	emit_stack_add(b, (s32)word_bytes(b) + (i->form == X86_I ? (s32)(u16)i->imm : 0));
+	jump_mem(&b->e, to);
 }
 
 static void translate_branch(struct translation *b, const struct x86_insn *i)
 {
-	u64 next = b->rips[b->count], target = next + i->imm;
+	u64 next = code_address(b, b->rips[b->count]), target = code_address(b, next + i->imm);
 	struct emitter *e = &b->e;
 
 	switch (i->op) {
@@ -431,6 +440,7 @@ struct code_block *translate_block(struct soft_cpu *c, unsigned mode, u64 rip, u
 	b->rip = rip;
 	b->view = view;
 	b->mode = mode;
+	b->narrow = mode >= CODE_NARROW;
 	b->flags_native = false;
 	b->vector_level = 0;
 	b->colds = b->groups = 0;

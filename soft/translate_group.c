@@ -234,7 +234,7 @@ void group_begin(struct translation *b)
 	struct cold *cold;
 	u8 *retry, *from;
 
-	if (b->open || b->apart || !b->native[b->at] || !find(b, g))
+	if (b->open || b->apart || b->narrow || !b->native[b->at] || !find(b, g))
 		return;
 	b->groups++;
 	a = range_of(g);

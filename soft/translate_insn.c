@@ -351,6 +351,8 @@ struct plan insn_plan(const struct translation *b, const struct x86_insn *i)
 	case X86_OP_BLSR: case X86_OP_BLSI: case X86_OP_BLSMSK: case X86_OP_RORX: case X86_OP_SARX:
 	case X86_OP_SHLX: case X86_OP_SHRX: case X86_OP_MULX:
 		plan_vex(i, &p);
+		if (b->narrow)		/* W means nothing there */
+			p.kind = PLAN_NONE;
 		break;
 	case X86_OP_BSWAP:
 		p.kind = i->op_bytes >= 4 ? PLAN_SPECIAL : PLAN_NONE;
@@ -365,14 +367,14 @@ struct plan insn_plan(const struct translation *b, const struct x86_insn *i)
 		p.opcode = i->opcode;
 		break;
 	case X86_OP_PUSH: case X86_OP_POP:
-		p.kind = i->op_bytes == 8 && (i->form == X86_E || (i->form == X86_I && i->op == X86_OP_PUSH)) &&
+		p.kind = i->op_bytes == word_bytes(b) && (i->form == X86_E || (i->form == X86_I && i->op == X86_OP_PUSH)) &&
 			 !(i->op == X86_OP_POP && (i->flags & X86_F_MEM)) ? PLAN_SPECIAL : PLAN_NONE;
 		break;
 	case X86_OP_LEA:
 		p.kind = i->ad_bytes >= 4 ? PLAN_SPECIAL : PLAN_NONE;
 		break;
 	case X86_OP_LEAVE:
-		p.kind = i->op_bytes == 8 ? PLAN_SPECIAL : PLAN_NONE;
+		p.kind = i->op_bytes == word_bytes(b) ? PLAN_SPECIAL : PLAN_NONE;
 		break;
 	case X86_OP_CLD: case X86_OP_STD: case X86_OP_CLI: case X86_OP_STI: case X86_OP_SWAPGS: case X86_OP_PUSHF:
 	case X86_OP_RDTSC: case X86_OP_RDTSCP: case X86_OP_MFENCE: case X86_OP_SFENCE:
@@ -417,7 +419,7 @@ bool insn_is_native(const struct translation *b, const struct x86_insn *i)
 	if (p.kind == PLAN_NONE)
 		return false;
 	if (i->flags & X86_F_MEM && p.kind != PLAN_NOTHING && i->op != X86_OP_LEA &&
-	    (i->ad_bytes < 4 || i->mem_bytes == 0 || i->mem_bytes > 64))
+	    (!address_is_native(b, i) || i->mem_bytes == 0 || i->mem_bytes > 64))
 		return false;
 	return p.kind != PLAN_MODRM || high_bytes_fit(i, &p);
 }
@@ -623,57 +625,62 @@ static void translate_vex(struct translation *b, const struct x86_insn *i, const
 
 /* --- instructions of their own kind ---------------------------------------------------------------- */
 
-static const struct address stack_top = { .base = X86_RSP, .index = X86_REG_NONE };
-
 static void translate_push(struct translation *b, const struct x86_insn *i)
 {
-	struct address below = stack_top;
+	unsigned bytes = word_bytes(b);
+	struct address below = address_of_stack(b, X86_RSP, -(s64)bytes);
 	struct emitter *e = &b->e;
 	struct host_mem m;
 
-	below.fixed = (u64)-8ll;
 	if (i->flags & X86_F_MEM) {
 		struct address a = address_of(b, i);
 
-		emit_load(e, T0, memory_open(b, &a, 8, false, false));
+		load_word(b, T0, memory_open(b, &a, bytes, false, false));
 		emit_store(e, T0, context_at(b->c, &b->t->value));
 	}
-	m = memory_open(b, &below, 8, true, false);
+	m = memory_open(b, &below, bytes, true, false);
 	if (i->form == X86_I) {
-		emit_rm(e, E_W, E_ONE, 0xc7, 0, m);
+		emit_rm(e, b->narrow ? 0 : E_W, E_ONE, 0xc7, 0, m);
 		put32(e, (u32)i->imm);
 	} else if (i->flags & X86_F_MEM) {
-		emit_load(e, T0, context_at(b->c, &b->t->value));
-		emit_store(e, T0, m);
-	} else {
+		m = memory_collapse(b, m);
+		emit_load(e, T1, context_at(b->c, &b->t->value));
+		store_word(b, T1, m);
+	} else if (is_displaced(i->rm, false)) {
 		displaced_in(b, i->rm, false, T0);
-		emit_store(e, is_displaced(i->rm, false) ? T0 : host_of[i->rm], m);
+		store_word(b, T0, m);
+	} else {
+		store_word(b, host_of[i->rm], m);
 	}
-	emit_lea(e, host_of[X86_RSP], mem_at(host_of[X86_RSP], -8));
+	emit_stack_add(b, -(s32)bytes);
 }
 
 static void translate_pop(struct translation *b, const struct x86_insn *i)
 {
-	struct host_mem m = memory_open(b, &stack_top, 8, false, false);
-	struct emitter *e = &b->e;
+	unsigned bytes = word_bytes(b);
+	struct address top = address_of_stack(b, X86_RSP, 0);
+	struct host_mem m = memory_open(b, &top, bytes, false, false);
 
 	if (is_displaced(i->rm, false)) {
-		emit_load(e, T0, m);
+		load_word(b, T0, m);
 		displaced_out(b, i->rm, false, T0);
 	} else {
-		emit_load(e, host_of[i->rm], m);
+		load_word(b, host_of[i->rm], m);
 	}
 	if (i->rm != X86_RSP)
-		emit_lea(e, host_of[X86_RSP], mem_at(host_of[X86_RSP], 8));
+		emit_stack_add(b, (s32)bytes);
 }
 
 static void translate_leave(struct translation *b)
 {
-	const struct address frame = { .base = X86_RBP, .index = X86_REG_NONE };
-	struct host_mem m = memory_open(b, &frame, 8, false, false);
+	struct address frame = address_of_stack(b, X86_RBP, 0);
+	struct host_mem m = memory_open(b, &frame, word_bytes(b), false, false);
 
-	emit_load(&b->e, T0, m);
-	emit_lea(&b->e, host_of[X86_RSP], mem_at(host_of[X86_RBP], 8));
+	load_word(b, T0, m);
+	if (b->narrow)
+		emit_lea32(&b->e, host_of[X86_RSP], mem_at(host_of[X86_RBP], 4));
+	else
+		emit_lea(&b->e, host_of[X86_RSP], mem_at(host_of[X86_RBP], 8));
 	emit_mov(&b->e, host_of[X86_RBP], T0);
 }
 

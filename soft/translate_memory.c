@@ -68,7 +68,7 @@ struct address address_of(const struct translation *b, const struct x86_insn *i)
 {
 	struct address a = {
 		.base = i->base, .index = i->index, .scale = i->scale, .seg = i->seg,
-		.narrow = i->ad_bytes == 4, .fixed = (u64)(s64)i->disp,
+		.narrow = i->ad_bytes == 4, .wraps = b->narrow, .fixed = (u64)(s64)i->disp,
 	};
 
 	if (i->base == X86_REG_RIP) {
@@ -97,6 +97,44 @@ bool address_is_simple(const struct address *a)
 {
 	return a->base != X86_REG_NONE && a->index == X86_REG_NONE && !has_segment(a) && !a->narrow &&
 	       host_of[a->base] != DISPLACED && (s64)a->fixed < 0x7fffff00;
+}
+
+/* No check looks at these. */
+bool address_is_native(const struct translation *b, const struct x86_insn *i)
+{
+	return i->ad_bytes >= 4 && (!b->narrow || i->seg != X86_CS);
+}
+
+struct address address_of_stack(const struct translation *b, unsigned base, s64 offset)
+{
+	return (struct address){ .base = (u8)base, .index = X86_REG_NONE, .seg = X86_SS, .narrow = b->narrow,
+				 .wraps = b->narrow, .fixed = (u64)offset };
+}
+
+void emit_stack_add(struct translation *b, s32 bytes)
+{
+	struct host_mem m = mem_at(host_of[X86_RSP], bytes);
+
+	if (b->narrow)
+		emit_lea32(&b->e, host_of[X86_RSP], m);
+	else
+		emit_lea(&b->e, host_of[X86_RSP], m);
+}
+
+void load_word(struct translation *b, unsigned to, struct host_mem m)
+{
+	if (b->narrow)
+		emit_load32(&b->e, to, m);
+	else
+		emit_load(&b->e, to, m);
+}
+
+void store_word(struct translation *b, unsigned from, struct host_mem m)
+{
+	if (b->narrow)
+		emit_store32(&b->e, from, m);
+	else
+		emit_store(&b->e, from, m);
 }
 
 static struct host_mem segment_base(const struct translation *b, unsigned seg)
@@ -148,14 +186,14 @@ void emit_address(struct translation *b, const struct address *a, unsigned to)
 			emit_lea(e, to, m);
 	}
 	if (has_segment(a))
-		emit_rm(e, E_W, E_ONE, 0x03, to, segment_base(b, a->seg));
+		emit_rm(e, a->wraps ? 0 : E_W, E_ONE, 0x03, to, segment_base(b, a->seg));
 }
 
 /* --- checks ------------------------------------------------------------------------------------- */
 
 static s32 table_of(const struct translation *b, bool write)
 {
-	const struct x86_tlb *tlb = &b->c->tlb[b->mode].data;
+	const struct x86_tlb *tlb = &b->c->tlb[b->mode % CODE_NARROW].data;
 
 	return context_at(b->c, write ? tlb->write : tlb->read).disp;
 }
@@ -252,6 +290,10 @@ struct host_mem memory_open(struct translation *b, const struct address *a, unsi
 		return (struct host_mem){ .base = host_of[a->base], .index = T1, .disp = (s32)a->fixed };
 	b->open = NULL;
 	flags_lose(b);
+	if (b->narrow && has_segment(a)) {
+		emit_alu_mem_imm8(e, E_CMP, context_at(b->c, &b->t->flat[a->seg]), 0);
+		restart_if(b, E_CC_E);
+	}
 	if (is_constant(a) && (!align || !(a->fixed & (bytes - 1))))
 		return open_constant(b, a, bytes, write);
 	retry = e->at;

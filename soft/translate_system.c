@@ -24,7 +24,7 @@ bool system_is_native(const struct translation *b, const struct x86_insn *i)
 	case X86_OP_CLI: case X86_OP_STI: case X86_OP_SWAPGS:
 		return is_kernel(b);
 	case X86_OP_PUSHF:
-		return i->op_bytes == 8;
+		return i->op_bytes == 8 && !b->narrow;
 	default:
 		return true;
 	}
@@ -64,7 +64,7 @@ static void translate_sti(struct translation *b)
 /* Arithmetic flags from where they are between blocks: AH of LAHF, AL of SETO. */
 static void translate_pushf(struct translation *b)
 {
-	const struct address below = { .base = X86_RSP, .index = X86_REG_NONE, .fixed = (u64)-8ll };
+	const struct address below = address_of_stack(b, X86_RSP, -8);
 	const u8 *flags = (const u8 *)&b->t->flags;
 	struct emitter *e = &b->e;
 	struct host_mem m;
@@ -82,7 +82,7 @@ static void translate_pushf(struct translation *b)
 	m = memory_open(b, &below, 8, true, false);
 	emit_load(e, T0, context_at(b->c, &b->t->value));
 	emit_store(e, T0, m);
-	emit_lea(e, host_of[X86_RSP], mem_at(host_of[X86_RSP], -8));
+	emit_stack_add(b, -8);
 }
 
 static void put_bytes(struct emitter *e, const u8 *bytes, unsigned n)

@@ -71,6 +71,8 @@ bool vector_is_native(const struct translation *b, const struct x86_insn *i)
 	unsigned encoding = i->encoding >> 4;
 	bool waits;
 
+	if (b->narrow && encoding != X86_ENC_LEGACY)	/* W means nothing there */
+		return false;
 	if (encoding > X86_ENC_EVEX || (i->flags & (X86_F_VSIB | X86_F_IMPLICIT_MEM)))
 		return false;
 	if ((i->flags & X86_F_VL) && !x86_feature_is_set(b->c->x.features, X86_FEATURE_AVX512VL))
@@ -79,7 +81,7 @@ bool vector_is_native(const struct translation *b, const struct x86_insn *i)
 		return false;
 	if (!(i->flags & X86_F_MEM))
 		return !(i->prefixes & X86_P_LOCK);
-	return i->mem_bytes && i->mem_bytes <= 64 && i->ad_bytes >= 4;
+	return i->mem_bytes && i->mem_bytes <= 64 && address_is_native(b, i);
 #endif
 }
 

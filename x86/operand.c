@@ -65,7 +65,7 @@ static bool segment_contains(const struct x86_seg *s, u64 offset, unsigned bytes
 
 		return offset > s->limit && last <= top;
 	}
-	return last <= s->limit;
+	return last <= s->limit || s->limit == 0xffffffff;	/* as flat ones do: manuals allow either */
 }
 
 enum x86_result x86_segment_linear(struct x86 *x, const struct x86_seg *s, unsigned seg, u64 offset,

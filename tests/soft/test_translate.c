@@ -4,7 +4,7 @@
  *
  * Random programs of a few dozen instructions (arithmetic, memory, stack, vectors, branches,
  * calls, short loops) run from the same random state on two processors, of which one
- * translates and one interprets.  Registers, flags, memory and the way it ended must be
+ * translates and one interprets; half of them are 32-bit code.  Registers, flags, memory and the way it ended must be
  * equal.  In exact mode flags are compared at faults too.
  *
  * usage: test_translate [CASES [SEED]]
@@ -84,6 +84,10 @@ static void machine_make(struct guest *g, bool translate)
 
 static const u8 pointers[] = { X86_RBX, X86_RBP, 9, 15 };
 static const u8 indexes[] = { X86_RSI, 10, 13 };
+static bool narrow;	/* 32-bit code: half of the registers */
+
+static unsigned code_bits(void) { return narrow ? 32 : 64; }
+static unsigned one_of(const u8 *registers, unsigned n) { return registers[below(narrow ? n / 2 : n)]; }
 
 static bool is_kept(unsigned r)
 {
@@ -101,20 +105,20 @@ struct program { u8 bytes[PROGRAM_BYTES]; unsigned len, count; };
 /* ModRM (and SIB, displacement); rex gets its bits. */
 static unsigned random_modrm(u8 *at, unsigned *rex)
 {
-	unsigned n = 0, reg = below(16), base, disp;
+	unsigned n = 0, reg = below(narrow ? 8 : 16), base, disp;
 
 	*rex |= (reg & 8) >> 1;
 	if (below(5) < 2) {
-		unsigned rm = below(16);
+		unsigned rm = below(narrow ? 8 : 16);
 
 		*rex |= (rm & 8) >> 3;
 		at[n++] = (u8)(0xc0 | (reg & 7) << 3 | (rm & 7));
 		return n;
 	}
-	base = below(12) ? pointers[below(sizeof(pointers))] : X86_RSP;
+	base = below(12) ? one_of(pointers, sizeof(pointers)) : X86_RSP;
 	*rex |= (base & 8) >> 3;
 	if (below(4) == 0 || base == X86_RSP) {
-		unsigned index = below(3) || base == X86_RSP ? 4 : indexes[below(sizeof(indexes))];
+		unsigned index = below(3) || base == X86_RSP ? 4 : one_of(indexes, sizeof(indexes));
 
 		*rex |= (index & 8) >> 2;
 		at[n++] = (u8)(0x80 | (reg & 7) << 3 | 4);
@@ -142,6 +146,8 @@ static bool is_allowed(const struct x86_insn *i)
 	case X86_OP_MOVDIR64B: case X86_OP_RDTSC: case X86_OP_RDTSCP:
 	case X86_OP_XGETBV: case X86_OP_VERR: case X86_OP_VERW: case X86_OP_RDPID:
 		return false;
+	case X86_OP_POPA: case X86_OP_LES: case X86_OP_LDS: case X86_OP_LSS:
+		return !narrow;
 	case X86_OP_MOVS: case X86_OP_STOS: case X86_OP_LODS: case X86_OP_CMPS: case X86_OP_SCAS:
 		return false;
 	case X86_OP_PUSH: case X86_OP_POP:
@@ -197,7 +203,7 @@ static unsigned random_instruction(u8 *out)
 	for (;;) {
 		static const u8 maps38[] = { 0xf0, 0xf1, 0xf2, 0xf3, 0xf5, 0xf6, 0xf7, 0x17, 0x00, 0x40, 0x1c, 0x58, 0x36 };
 		u8 b[16] = { 0 };
-		unsigned n = 0, rex = below(3) ? 0 : 8, len;
+		unsigned n = 0, rex = below(3) || narrow ? 0 : 8, len;
 		struct x86_insn i;
 		u8 modrm[8];
 		unsigned kind = below(20), opcode = below(256);
@@ -210,7 +216,9 @@ static unsigned random_instruction(u8 *out)
 				b[n++] = below(2) ? 0xf2 : 0xf3;
 			if (below(24) == 0)
 				b[n++] = 0xf0;
-			if (rex || below(4) == 0)
+			if (below(12) == 0)
+				b[n++] = below(2) ? 0x64 : 0x65;
+			if (!narrow && (rex || below(4) == 0))
 				b[n++] = (u8)(0x40 | rex);
 			if (kind >= 10)
 				b[n++] = 0x0f;
@@ -231,7 +239,7 @@ static unsigned random_instruction(u8 *out)
 		n += len;
 		for (unsigned m = n; m < 15; m++)
 			b[m] = (u8)rnd();
-		if (x86_decode(&i, b, 15, 64) != X86_DECODED || !is_allowed(&i))
+		if (x86_decode(&i, b, 15, code_bits()) != X86_DECODED || !is_allowed(&i))
 			continue;
 		if (spoils(&i) && below(300))
 			continue;
@@ -259,6 +267,7 @@ static void program_make(struct program *p)
 {
 	unsigned pieces = 1 + below(6), start;
 	static const u8 count[] = { 0xff, 0x0c, 0x25, 0x00, 0x7f, 0x10, 0x00 };	/* dec dword [LOOP_COUNT] */
+	static const u8 count32[] = { 0xff, 0x0d, 0x00, 0x7f, 0x10, 0x00 };
 
 	p->len = p->count = 0;
 	add(p, "\xeb\x00", 2);		/* the interpreter's one branch */
@@ -295,13 +304,19 @@ static void program_make(struct program *p)
 			u32 distance = p->len - patch;
 
 			memcpy(p->bytes + patch - 4, &distance, 4);
-			add(p, "\x48\x8d\x64\x24\x08", 5);	/* lea rsp, [rsp + 8] */
+			if (narrow)
+				add(p, "\x8d\x64\x24\x04", 4);	/* lea esp, [esp + 4] */
+			else
+				add(p, "\x48\x8d\x64\x24\x08", 5);	/* lea rsp, [rsp + 8] */
 		}
 	}
 	if (below(3) == 0) {
 		s32 back;
 
-		add(p, count, sizeof(count));
+		if (narrow)
+			add(p, count32, sizeof(count32));
+		else
+			add(p, count, sizeof(count));
 		back = (s32)start - (s32)(p->len + 6);
 		add(p, "\x0f\x85", 2);
 		add(p, &back, 4);
@@ -329,6 +344,8 @@ static void state_random(void)
 	for (unsigned n = 0; n < sizeof(indexes); n++)
 		gpr[indexes[n]] = below(64);
 	gpr[X86_RSP] = DATA + 0x1000 + below(0x200) * 8;
+	for (unsigned r = 0; narrow && r < 8; r++)
+		gpr[r] = (u32)gpr[r];
 	for (unsigned n = 0; n < 2; n++) {
 		struct guest *m = &machines[n];
 
@@ -421,7 +438,7 @@ static void report(const struct program *p, const char *what, const u64 exits[2]
 	for (unsigned at = 0; at < p->len;) {
 		struct x86_insn i;
 
-		if (x86_decode(&i, p->bytes + at, 15, 64) != X86_DECODED)
+		if (x86_decode(&i, p->bytes + at, 15, code_bits()) != X86_DECODED)
 			break;
 		fprintf(stderr, "  %lx %-10s", GUEST_CODE + at, x86_op_name(i.op));
 		for (unsigned n = 0; n < i.len; n++)
@@ -460,6 +477,7 @@ static void test_random_programs(void)
 		if (n % 64 == 0)
 			vectors_random();
 		((struct soft_cpu *)machines[0].cpu)->translator->exact = exact;
+		narrow = n >> 1 & 1;
 		program_make(&p);
 		for (unsigned m = 0; m < 2; m++) {
 			memcpy(machines[m].memory + GUEST_CODE, p.bytes, p.len);
@@ -468,6 +486,15 @@ static void test_random_programs(void)
 			memcpy(machines[m].memory + GUEST_IDT, tables, sizeof(tables));
 		}
 		state_random();
+		for (unsigned m = 0; m < 2; m++) {
+			struct vmcb_save *s = &machines[m].vmcb->save;
+
+			s->ds = s->es = s->ss = guest_seg(0x10, 0xc93, ~0u, 0);
+			s->fs = guest_seg(0x10, 0xc93, ~0u, 0x1234);
+			s->gs = guest_seg(0x10, 0xc93, n & 4 ? ~0u : 0x102fffu, 0x800);
+			s->cs = narrow ? guest_seg(0x08, 0xc9b, ~0u, 0) : guest_seg(0x28, 0xa9b, ~0u, 0);
+			s->cpl = 0;
+		}
 		memcpy(before, machines[0].gpr, sizeof(before));
 		flags = machines[0].vmcb->save.rflags;
 		run_both(exits);
@@ -508,11 +535,12 @@ static void test_random_programs(void)
 			if (from < GUEST_BYTES - 1024)
 				memcpy(machines[0].memory + from, machines[1].memory + from, 1024);
 		}
-		for (unsigned m = 0; m < 2; m++) {
-			machines[m].vmcb->save.cs = guest_seg(0x28, 0xa9b, ~0u, 0);
-			machines[m].vmcb->save.cpl = 0;
-		}
 	}
+	for (unsigned m = 0; m < 2; m++) {
+		machines[m].vmcb->save.cs = guest_seg(0x28, 0xa9b, ~0u, 0);
+		machines[m].vmcb->save.cpl = 0;
+	}
+	narrow = false;
 	printf("%u programs, %u ended in faults; %llu blocks translated\n", cases, faults,
 	       (unsigned long long)((struct soft_cpu *)machines[0].cpu)->counters.blocks);
 	setitimer(ITIMER_REAL, &never, NULL);
