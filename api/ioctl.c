@@ -158,6 +158,16 @@ static int fill_nothing(struct call *c, struct kvm_cpuid_entry2 *entries, u32 *c
 	return 0;
 }
 
+static int fill_hyperv(struct call *c, struct kvm_cpuid_entry2 *entries, u32 *count)
+{
+	return hyperv_cpuid_supported(!c->v || c->v->lapic, entries, count);
+}
+
+static int supported_hv_cpuid(struct call *c)
+{
+	return cpuid_out(c, fill_hyperv);
+}
+
 static int supported_cpuid(struct call *c)
 {
 	return cpuid_out(c, fill_supported);
@@ -428,6 +438,11 @@ static int register_coalesced(struct call *c)
 static int unregister_coalesced(struct call *c)
 {
 	return LOCKED(c, coalesced_unregister(c->vm, c->data));
+}
+
+static int hv_eventfd(struct call *c)
+{
+	return LOCKED(c, hyperv_eventfd(c->vm, c->data));
 }
 
 /* The VM's or the vCPU's. */

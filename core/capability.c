@@ -78,6 +78,11 @@ static const struct { u32 capability; int answer; } constants[] = {
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET },
 	{ KVM_CAP_SREGS2, 1 },
 	{ KVM_CAP_COALESCED_MMIO, VCPU_RING_PAGE }, { KVM_CAP_COALESCED_PIO, 1 },
+	{ KVM_CAP_HYPERV, 1 }, { KVM_CAP_HYPERV_VAPIC, 1 }, { KVM_CAP_HYPERV_SPIN, 1 },
+	{ KVM_CAP_HYPERV_TIME, 1 }, { KVM_CAP_HYPERV_SYNIC, 1 }, { KVM_CAP_HYPERV_SYNIC2, 1 },
+	{ KVM_CAP_HYPERV_VP_INDEX, 1 }, { KVM_CAP_HYPERV_EVENTFD, 1 }, { KVM_CAP_HYPERV_TLBFLUSH, 1 },
+	{ KVM_CAP_HYPERV_SEND_IPI, 1 }, { KVM_CAP_HYPERV_CPUID, 1 }, { KVM_CAP_SYS_HYPERV_CPUID, 1 },
+	{ KVM_CAP_HYPERV_ENFORCE_CPUID, 1 },
 	{ KVM_CAP_BINARY_STATS_FD, 1 }, { KVM_CAP_X86_SMM, 1 }, { KVM_CAP_MULTI_ADDRESS_SPACE, SLOT_SPACES }, { KVM_CAP_STEAL_TIME, 1 },
 	{ KVM_CAP_X86_DISABLE_EXITS, EXITS_CAN_BE_DISABLED },
 	{ KVM_CAP_MSR_PLATFORM_INFO, 1 }, { KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 },
@@ -210,6 +215,13 @@ int vcpu_enable_capability(struct vcpu *v, const struct kvm_enable_cap *cap)
 	if (cap->flags)
 		return -EINVAL;
 	switch (cap->cap) {
+	case KVM_CAP_HYPERV_SYNIC:
+		return hyperv_synic_enable(v, false);
+	case KVM_CAP_HYPERV_SYNIC2:
+		return cap->args[0] ? -EINVAL : hyperv_synic_enable(v, true);
+	case KVM_CAP_HYPERV_ENFORCE_CPUID:
+		v->hv->enforce = cap->args[0];
+		return 0;
 	case KVM_CAP_ENFORCE_PV_FEATURE_CPUID:
 		v->pv_enforced = cap->args[0];
 		return 0;

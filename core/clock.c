@@ -226,6 +226,17 @@ static void ticks_to_ns_factors(u64 khz, u32 *mul, s8 *shift)
 	*mul = (u32)clock_scale(ns, 1ull << 32, ticks);
 }
 
+bool clock_pair(struct vcpu *v, u64 *tsc, u64 *ns)
+{
+	struct clock_vm *c = &v->vm->clock;
+	u64 flags = host_spin_lock(&c->lock);
+
+	*tsc = c->master_tsc + v->tsc_offset;
+	*ns = c->master_ns;
+	host_spin_unlock(&c->lock, flags);
+	return c->stable;
+}
+
 static void system_time_make(struct vcpu *v, struct system_time *t)
 {
 	struct clock_vm *c = &v->vm->clock;

@@ -55,6 +55,8 @@ void clock_tsc_write(struct vcpu *v, u64 value, bool host);
 void clock_tsc_offset_set(struct vcpu *v, u64 offset);	/* guest TSC = host TSC + offset */
 /* TSC value -> host_now() deadline, never early; U64_MAX if never. [any] */
 u64  clock_tsc_to_ns(struct vcpu *v, u64 tsc);
+/* kvmclock was *ns when v's TSC was *tsc; false: the TSC is no clock here.  [any] */
+bool clock_pair(struct vcpu *v, u64 *tsc, u64 *ns);
 u64  clock_now(struct vm *vm);				/* kvmclock, in ns.  [any] */
 /* KVM_KVMCLOCK_CTRL: tell the guest that it was stopped.  -EINVAL without a clock page. */
 int  clock_guest_paused(struct vcpu *v);

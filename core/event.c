@@ -294,7 +294,7 @@ bool event_wakes(struct vcpu *v)
 		return true;
 	if (atomic_load_acquire(&v->pv_unhalted))
 		return true;
-	if (atomic_load_acquire(&v->requests) & BIT_U64(REQ_SMI) || smm_is_due(v))
+	if (atomic_load_acquire(&v->requests) & (BIT_U64(REQ_SMI) | BIT_U64(REQ_HV_STIMER)) || smm_is_due(v))
 		return true;
 	if (atomic_load_acquire(&v->events.nmi.pending) && v->vm->be->nmi_allowed(v))
 		return true;

@@ -12,6 +12,7 @@
 #include <linux/errno.h>
 
 #include "base/bits.h"
+#include "core/hyperv_regs.h"
 #include "core/ioapic.h"
 #include "core/irq.h"
 #include "core/lapic.h"
@@ -25,7 +26,7 @@
 #define NO_GSI		(-1)
 
 struct irq_route {
-	bool is_msi;
+	bool is_msi, is_sint;		/* SINT: data of the VP with index address_lo */
 	u8 chip, pin;			/* KVM_IRQCHIP_*, pin of that chip */
 	u32 address_lo, address_hi, data;
 };
@@ -67,6 +68,35 @@ int irq_msi(struct vm *vm, const struct kvm_msi *msi)
 	return lapic_deliver(vm, NULL, &m);
 }
 
+/* --- Hyper-V's SINTs ----------------------------------------------------------------------- */
+
+struct vcpu *irq_vp_find(struct vm *vm, u32 vp_index)
+{
+	u32 count = atomic_load_acquire(&vm->vcpu_count);
+
+	if (vp_index < count && atomic_load_relaxed(&vm->vcpus[vp_index]->hv->vp_index) == vp_index)
+		return vm->vcpus[vp_index];
+	for (u32 n = 0; n < count; n++)
+		if (atomic_load_relaxed(&vm->vcpus[n]->hv->vp_index) == vp_index)
+			return vm->vcpus[n];
+	return NULL;
+}
+
+int irq_sint_raise(struct vm *vm, u32 vp_index, u32 sint)
+{
+	struct vcpu *v = irq_vp_find(vm, vp_index);
+	struct lapic_message m = { .mode = LAPIC_FIXED };
+	u64 value;
+
+	if (!v || !v->lapic || !v->hv->synic_active || sint >= HYPERV_SINTS)
+		return -EINVAL;
+	value = atomic_load_relaxed(&v->hv->sint[sint]);
+	if (value & HV_SINT_MASKED)
+		return -ENOENT;
+	m.vector = (u8)(value & HV_SINT_VECTOR);
+	return lapic_accept(v->lapic, &m);
+}
+
 /* --- lines ------------------------------------------------------------------------------ */
 
 static int route_deliver(struct vm *vm, const struct irq_route *r, unsigned source, bool level)
@@ -79,6 +109,8 @@ static int route_deliver(struct vm *vm, const struct irq_route *r, unsigned sour
 		msi_message(vm, r->address_lo, r->address_hi, r->data, &m);
 		return lapic_deliver(vm, NULL, &m);
 	}
+	if (r->is_sint)
+		return level ? irq_sint_raise(vm, r->address_lo, r->data) : -1;
 	if (r->chip == KVM_IRQCHIP_IOAPIC)
 		return ioapic_line(vm->irq.ioapic, source, r->pin, level);
 	return pic_line(vm->irq.pic, source, r->pin + (r->chip == KVM_IRQCHIP_PIC_SLAVE ? 8u : 0u), level);
@@ -124,6 +156,18 @@ void irq_acked(struct vm *vm, unsigned chip, unsigned pin)
 		pit_acked(pit);
 }
 
+void irq_sint_acked(struct vm *vm, u32 vp_index, u32 sint)
+{
+	int cookie = host_srcu_enter(&vm->srcu);
+	const struct irq_routing *t = atomic_load_acquire(&vm->irq.routing);
+
+	for (u32 gsi = 0; t && gsi < t->gsis; gsi++)
+		for (u32 n = t->first[gsi]; n < t->first[gsi + 1]; n++)
+			if (t->route[n].is_sint && t->route[n].address_lo == vp_index && t->route[n].data == sint)
+				eventfd_ack(vm, gsi);
+	host_srcu_leave(&vm->srcu, cookie);
+}
+
 void irq_unmasked(struct vm *vm, unsigned chip, unsigned pin)
 {
 	struct pit *pit = atomic_load_acquire(&vm->irq.pit);
@@ -137,7 +181,7 @@ void irq_unmasked(struct vm *vm, unsigned chip, unsigned pin)
 /* Two routes of one GSI must lead to different chips. */
 static bool routes_clash(const struct irq_route *a, const struct irq_route *b)
 {
-	return a->is_msi || b->is_msi || a->chip == b->chip;
+	return a->is_msi || b->is_msi || a->is_sint || b->is_sint || a->chip == b->chip;
 }
 
 static int route_parse(const struct vm *vm, const struct kvm_irq_routing_entry *e, struct irq_route *r)
@@ -161,6 +205,13 @@ static int route_parse(const struct vm *vm, const struct kvm_irq_routing_entry *
 		r->address_lo = e->u.msi.address_lo;
 		r->address_hi = e->u.msi.address_hi;
 		r->data = e->u.msi.data;
+		return 0;
+	case KVM_IRQ_ROUTING_HV_SINT:
+		if (e->u.hv_sint.sint >= HYPERV_SINTS)
+			return -EINVAL;
+		r->is_sint = true;
+		r->address_lo = e->u.hv_sint.vcpu;
+		r->data = e->u.hv_sint.sint;
 		return 0;
 	default:
 		return -EINVAL;
@@ -205,7 +256,7 @@ static int routing_fill(struct vm *vm, struct irq_routing *t,
 			if (routes_clash(other, r))
 				return -EINVAL;
 		used[gsi]++;
-		if (!r->is_msi)
+		if (!r->is_msi && !r->is_sint)
 			t->gsi_of[r->chip][r->pin] = (s16)gsi;
 	}
 	return 0;

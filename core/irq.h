@@ -42,6 +42,10 @@ void irq_fini(struct vm *vm);
  * GSI apart: 0 the client, 1 the PIT, 2 resampling irqfds.  >0 delivered, 0 coalesced, <0 nobody.  [any]
  */
 int  irq_line(struct vm *vm, unsigned source, unsigned gsi, bool level);
+/* Hyper-V: the vCPU with this VP index, or NULL; its SINT fired, as irq_line(); the guest took a message.  [any] */
+struct vcpu *irq_vp_find(struct vm *vm, u32 vp_index);
+int  irq_sint_raise(struct vm *vm, u32 vp_index, u32 sint);
+void irq_sint_acked(struct vm *vm, u32 vp_index, u32 sint);
 int  irq_msi(struct vm *vm, const struct kvm_msi *msi);	/* KVM_SIGNAL_MSI.  [any] */
 bool irq_chip_in_kernel(const struct vm *vm);		/* full or split */
 

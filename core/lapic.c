@@ -107,7 +107,8 @@ int irq_acknowledge(struct vcpu *v)
 		return (int)pic_acknowledge(v->vm->irq.pic);
 	vector = deliverable(l);
 	if (vector >= 0) {
-		lapic_vector_set(l, APIC_ISR, (unsigned)vector);
+		if (!bit_test(l->auto_eoi, (unsigned)vector))
+			lapic_vector_set(l, APIC_ISR, (unsigned)vector);
 		lapic_vector_clear(l, APIC_IRR, (unsigned)vector);
 	}
 	return vector;
@@ -308,6 +309,11 @@ static int reg_write(struct lapic *l, unsigned offset, u32 value)
 	default:
 		return 1;
 	}
+}
+
+int lapic_register_set(struct lapic *l, unsigned offset, u32 value)
+{
+	return reg_write(l, offset, value);
 }
 
 /* --- the page ----------------------------------------------------------------------- */

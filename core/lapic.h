@@ -74,6 +74,7 @@ struct lapic {
 	struct vcpu *v;
 	u64 base;		/* [any] v->apic_base */
 	u32 reg[64];		/* [any] by offset / 16; in x2 mode ID is whole, ICR2 the ICR's high half */
+	u64 auto_eoi[4];	/* vectors that end by being delivered: core/hyperv.h */
 	u32 arbitration;	/* [any] lowest-priority messages accepted */
 	struct lapic_timer timer;
 };
@@ -121,6 +122,8 @@ static inline bool lapic_is_software_enabled(const struct lapic *l)
 
 /* The vector in service if it is edge triggered and no other is requested; -1.  v->lock held */
 int  lapic_in_service_alone(const struct lapic *l);
+/* A write of a register, in whatever mode: 0, or 1 if there is none such.  v->lock held */
+int  lapic_register_set(struct lapic *l, unsigned offset, u32 value);
 void lapic_eoi(struct lapic *l);		/* as a write of EOI.  v->lock held */
 
 /* --- delivery (lapic_deliver.c), all [any] --------------------------------- */

@@ -15,6 +15,7 @@
 #include <linux/errno.h>
 #include <linux/kvm_para.h>
 
+#include "core/hyperv_regs.h"
 #include "core/pv.h"
 #include "core/vm.h"
 #include "insn/insn.h"
@@ -379,6 +380,8 @@ int msr_get(struct vcpu *v, u32 index, u64 *data, bool host)
 
 	if (!pv_msr_is_allowed(v, index))
 		return GP;
+	if (hyperv_is_msr(index))
+		return hyperv_msr_get(v, index, data, host) ? UNKNOWN : 0;
 	if (row)
 		return row_get(v, row, data);
 	if (is_kvm_clock(index))
@@ -480,6 +483,8 @@ int msr_set(struct vcpu *v, u32 index, u64 data, bool host)
 
 	if (!pv_msr_is_allowed(v, index))
 		return GP;
+	if (hyperv_is_msr(index))
+		return hyperv_msr_set(v, index, data, host) ? GP : 0;
 	if (row)
 		return row_set(v, row, data);
 	if (is_kvm_clock(index))
@@ -570,6 +575,10 @@ int msr_set(struct vcpu *v, u32 index, u64 data, bool host)
 
 /* What a client saves and restores; KVM_GET_MSR_INDEX_LIST. */
 static const u32 saved[] = {
+	HV_GUEST_OS_ID, HV_HYPERCALL, HV_VP_INDEX, HV_RESET, HV_VP_RUNTIME, HV_TIME_REF_COUNT, HV_REFERENCE_TSC,
+	HV_TSC_FREQUENCY, HV_APIC_FREQUENCY, HV_ASSIST_PAGE, HV_SCONTROL, HV_STIMER0_CONFIG, HV_CRASH_P0,
+	HV_CRASH_P0 + 1, HV_CRASH_P0 + 2, HV_CRASH_P0 + 3, HV_CRASH_P4, HV_CRASH_CTL, HV_REENLIGHTENMENT,
+	HV_TSC_EMULATION, HV_TSC_EMULATION_STATUS, HV_DEBUG_OPTIONS,
 	X86_MSR_SYSENTER_CS, X86_MSR_SYSENTER_ESP, X86_MSR_SYSENTER_EIP, X86_MSR_STAR, X86_MSR_CSTAR,
 	X86_MSR_KERNEL_GS_BASE, X86_MSR_SFMASK, X86_MSR_LSTAR, X86_MSR_TSC, X86_MSR_PAT,
 	X86_MSR_VM_HSAVE_PA, X86_MSR_TSC_AUX,

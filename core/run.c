@@ -276,6 +276,21 @@ static enum next complete_msr(struct vcpu *v, bool read)
 
 /* --- the other exits ------------------------------------------------------------------------ */
 
+static enum next exit_hyperv_call(struct vcpu *v, u64 next_rip)
+{
+	switch (hyperv_call(v)) {
+	case HYPERV_CALL_FAULTED:
+		return NEXT_ENTER;
+	case HYPERV_CALL_EXIT:
+		v->hypercall.next_rip = next_rip;
+		v->completion = COMPLETE_HYPERCALL;
+		return leave(v, KVM_EXIT_HYPERV);
+	default:
+		vcpu_skip(v, next_rip);
+		return stepped(v);
+	}
+}
+
 /* The processor walked shadow tables. */
 static enum next exit_page_fault(struct vcpu *v, const struct exit *e)
 {
@@ -333,6 +348,8 @@ static enum next exit_exception(struct vcpu *v, const struct exit *e)
 			return NEXT_ENTER;
 		}
 		if (!v->nested.running) {
+			if (UNLIKELY(hyperv_is_called(v)))
+				return exit_hyperv_call(v, v->x.rip + 3);
 			hypercall_execute(v);
 			vcpu_skip(v, v->x.rip + 3);
 			return stepped(v);
@@ -459,8 +476,17 @@ static enum next exit_mwait(struct vcpu *v, const struct exit *e)
 	return skip(v, e);
 }
 
+static enum next complete_hyperv_call(struct vcpu *v)
+{
+	hyperv_call_complete(v);
+	vcpu_skip(v, v->hypercall.next_rip);
+	return stepped(v);
+}
+
 static enum next exit_hypercall(struct vcpu *v, const struct exit *e)
 {
+	if (UNLIKELY(hyperv_is_called(v)))
+		return exit_hyperv_call(v, e->next_rip);
 	hypercall_execute(v);
 	return skip(v, e);
 }
@@ -557,6 +583,21 @@ static void nmis_limit(struct vcpu *v)
 		;
 }
 
+static enum next leave_hyperv(struct vcpu *v)
+{
+	if (vcpu_request_take(v, REQ_HV_EXIT)) {
+		v->run->hyperv = v->hv->exit;
+		return leave(v, KVM_EXIT_HYPERV);
+	}
+	v->run->system_event.type = vcpu_request_take(v, REQ_HV_CRASH) ? KVM_SYSTEM_EVENT_CRASH : KVM_SYSTEM_EVENT_RESET;
+	v->run->system_event.ndata = 0;
+	if (v->run->system_event.type == KVM_SYSTEM_EVENT_RESET)
+		vcpu_request_take(v, REQ_HV_RESET);
+	return leave(v, KVM_EXIT_SYSTEM_EVENT);
+}
+
+#define HYPERV_REQUESTS (BIT_U64(REQ_HV_EXIT) | BIT_U64(REQ_HV_CRASH) | BIT_U64(REQ_HV_RESET))
+
 static enum next requests_serve(struct vcpu *v)
 {
 	const struct backend *be = v->vm->be;
@@ -574,6 +615,12 @@ static enum next requests_serve(struct vcpu *v)
 		v->run->eoi.vector = v->ioapic_eoi_vector;
 		return leave(v, KVM_EXIT_IOAPIC_EOI);
 	}
+	if (UNLIKELY(atomic_load_acquire(&v->requests) & HYPERV_REQUESTS))
+		return leave_hyperv(v);
+	if (vcpu_request_take(v, REQ_HV_STIMER)) {
+		hyperv_timers_serve(v);
+		vcpu_request(v, REQ_EVENT);
+	}
 	if (vcpu_request_take(v, REQ_MMU_ROOT)) {
 		if (!v->vm->mmu.shadow)
 			mmu_root_load(v);
@@ -587,8 +634,10 @@ static enum next requests_serve(struct vcpu *v)
 			return leave_error(v, -ENOMEM);
 		}
 	}
-	if (vcpu_request_take(v, REQ_CLOCK_UPDATE))
+	if (vcpu_request_take(v, REQ_CLOCK_UPDATE)) {
 		clock_update(v);
+		hyperv_tsc_page_update(v);
+	}
 	if (vcpu_request_take(v, REQ_STEAL_UPDATE))
 		clock_steal_update(v);
 	if (vcpu_request_take(v, REQ_NMI)) {
@@ -777,6 +826,7 @@ static enum next complete(struct vcpu *v)
 	case COMPLETE_EMULATE:		return emulated(v, emulate_resume(v));
 	case COMPLETE_MSR_READ:		return complete_msr(v, true);
 	case COMPLETE_MSR_WRITE:	return complete_msr(v, false);
+	case COMPLETE_HYPERCALL:	return complete_hyperv_call(v);
 	default:			return NEXT_ENTER;
 	}
 }

@@ -184,9 +184,12 @@ static int vcpu_parts_create(struct vcpu *v)
 	v->fpu = host_alloc_pages(0, 0);
 	if (!v->fpu)
 		return -ENOMEM;
-	r = v->vm->be->vcpu_init(v);	/* before the LAPIC, which tells it of its TPR */
+	r = hyperv_create(v);
 	if (r)
 		goto free_fpu;
+	r = v->vm->be->vcpu_init(v);	/* before the LAPIC, which tells it of its TPR */
+	if (r)
+		goto destroy_hyperv;
 	r = v->vm->mmu.shadow ? shadow_create(v) : 0;
 	if (r)
 		goto fini_backend;
@@ -201,6 +204,8 @@ destroy_shadow:
 	shadow_destroy(v);
 fini_backend:
 	v->vm->be->vcpu_fini(v);
+destroy_hyperv:
+	hyperv_destroy(v);
 free_fpu:
 	host_free_pages(v->fpu, 0);
 	return r;
@@ -212,6 +217,7 @@ static void vcpu_parts_destroy(struct vcpu *v)
 		lapic_destroy(v);
 	shadow_destroy(v);
 	v->vm->be->vcpu_fini(v);
+	hyperv_destroy(v);
 	host_free_pages(v->fpu, 0);
 }
 
@@ -248,6 +254,7 @@ static int vcpu_publish(struct vcpu *v)
 	if (vm_vcpu_by_id(vm, v->id))
 		return -EEXIST;
 	v->index = count;
+	v->hv->vp_index = count;
 	if (!vm->coalesced.ring)	/* all see the first one's */
 		vm->coalesced.ring = (void *)((u8 *)v->run + VCPU_RING_PAGE * PAGE_BYTES);
 	atomic_store_release(&vm->vcpus[count], v);

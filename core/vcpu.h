@@ -15,6 +15,7 @@
 #include "core/backend.h"
 #include "core/emulate.h"
 #include "core/fpu.h"
+#include "core/hyperv.h"
 #include "core/nested.h"
 #include "core/shadow.h"
 #include "core/smm.h"
@@ -47,6 +48,10 @@ enum vcpu_request {
 	REQ_SMI,
 	REQ_EXIT,		/* return to the client */
 	REQ_IOAPIC_EOI,		/* tell the client about EOIs (split irqchip) */
+	REQ_HV_STIMER,		/* core/hyperv.h: a timer is due */
+	REQ_HV_EXIT,		/* ... the client is to know of hv->exit, */
+	REQ_HV_CRASH,		/* a crash, */
+	REQ_HV_RESET,		/* a wish to be reset */
 	REQ_DEAD,		/* the VM is broken: KVM_RUN answers -EIO */
 };
 
@@ -121,6 +126,7 @@ struct vcpu {
 	struct { u64 default_type, fixed[11], variable[2 * VCPU_MTRRS]; } mtrr;
 	u64 hwcr, microcode_revision, osvw_length, osvw_status, arch_capabilities, smbase;
 	struct vcpu_smm smm;
+	struct hyperv_vcpu *hv;
 	u64 poll_control, nb_cfg_ecs, bu_cfg2, platform_info, misc_features;
 	u8  ioapic_eoi_vector;	/* with REQ_IOAPIC_EOI */
 	s32 external_vector;	/* split irqchip: from the client's PIC; -1 if none */

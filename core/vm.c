@@ -97,6 +97,7 @@ int vm_create(unsigned long type, struct vm **out)
 		goto free_vm;
 	clock_vm_init(vm);
 	coalesced_init(vm);
+	hyperv_vm_init(vm);
 	r = mmu_init(vm);
 	if (r)
 		goto fini_srcu;
@@ -125,6 +126,7 @@ void vm_destroy(struct vm *vm)
 	for (u32 n = 0; n < vm->vcpu_count; n++)
 		vcpu_destroy(vm->vcpus[n]);
 	coalesced_fini(vm);
+	hyperv_vm_fini(vm);
 	iobus_fini(vm);
 	vm->be->vm_fini(vm);
 	mmu_fini(vm);

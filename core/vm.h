@@ -55,6 +55,7 @@ struct vm {
 	struct eventfd_vm *eventfds;	/* irqfds and ioeventfds, core/eventfd.c */
 	struct clock_vm clock;		/* core/clock.h */
 	struct coalesced_vm coalesced;	/* core/coalesced.h */
+	struct hyperv_vm hv;		/* core/hyperv.h */
 
 	void *space;			/* host_space_attach() */
 	u64 tss_address, identity_map_address;

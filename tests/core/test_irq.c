@@ -67,7 +67,8 @@ static void routes_are_checked(void)
 	for (u32 type = 0; type < 8; type++) {
 		e[0] = msi_route(0, 0, 0, 0);
 		e[0].type = type;
-		EXPECT_EQ(set(e, 1), type == KVM_IRQ_ROUTING_MSI || type == KVM_IRQ_ROUTING_IRQCHIP ? 0 : -EINVAL);
+		EXPECT_EQ(set(e, 1), type == KVM_IRQ_ROUTING_MSI || type == KVM_IRQ_ROUTING_IRQCHIP ||
+					type == KVM_IRQ_ROUTING_HV_SINT ? 0 : -EINVAL);
 	}
 	/* One GSI leads to a chip only once, and to an MSI alone. */
 	e[0] = chip_route(5, KVM_IRQCHIP_IOAPIC, 1); e[1] = chip_route(5, KVM_IRQCHIP_IOAPIC, 2);

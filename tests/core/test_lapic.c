@@ -198,9 +198,6 @@ static void nmi_init_sipi(void)
 	EXPECT_EQ(chips.vcpu[1].pending_init, 0);
 	icr(0, 1, 0x4500);
 	EXPECT_EQ(chips.vcpu[1].pending_init, 1);
-	icr(0, 1, 0x4200);			/* SMI without SMM */
-	EXPECT(!(chips.vcpu[1].requests & BIT_U64(REQ_SMI)));
-	chips.vm.smm = true;
 	icr(0, 1, 0x4200);
 	EXPECT(chips.vcpu[1].requests & BIT_U64(REQ_SMI));
 	icr(0, 1, 0x8000 | 0x33);		/* level de-assert of a vector */

@@ -274,7 +274,6 @@ static void capabilities(void)
 	EXPECT_EQ(vm_capability(NULL, KVM_CAP_IRQCHIP), 1);
 	EXPECT_EQ(vm_capability(script.vm, KVM_CAP_NR_MEMSLOTS), 509);
 	EXPECT_EQ(vm_capability(NULL, KVM_CAP_XSAVE2), 4096);
-	EXPECT_EQ(vm_capability(NULL, KVM_CAP_HYPERV), 0);
 	EXPECT_EQ(vm_capability(NULL, KVM_CAP_S390_PSW), 0);
 	EXPECT_EQ(vm_capability(NULL, ~0u), 0);
 	EXPECT_EQ(vm_capability(NULL, KVM_CAP_NESTED_STATE), 128 + 4096);
