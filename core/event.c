@@ -186,6 +186,19 @@ static void inject_pending_exception(struct vcpu *v)
 	exception_inject(v);
 }
 
+/* One that the client has set, or a double fault, may still be L1's. */
+static bool pending_is_exit(struct vcpu *v)
+{
+	__typeof__(v->events.exception) *e = &v->events.exception;
+
+	if (!is_exit(v, e->vector, e->error, e->vector == X86_PF ? e->payload : 0))
+		return false;
+	if (e->vector != X86_PF)
+		payload_deliver(v);
+	e->pending = e->has_payload = false;
+	return true;
+}
+
 /* Has L1 taken it, by an exit of L2?  Then that has requested REQ_EVENT: all anew. */
 static bool is_for_l1(struct vcpu *v, enum nested_event what)
 {
@@ -202,6 +215,8 @@ void event_inject(struct vcpu *v)
 	be->inject(v, NULL);
 	free_slot = !inject_again(v);
 	if (v->events.exception.pending) {
+		if (pending_is_exit(v))
+			return;
 		inject_pending_exception(v);
 		free_slot = false;
 	}

@@ -9,6 +9,7 @@
 #include <linux/errno.h>
 
 #include "svm/nested.h"
+#include "x86/feature.h"
 
 /* What VMLOAD and VMSAVE move: FS and GS; LDTR; TR; the system-call MSRs. */
 #define SPAN(first, last) { offsetof(struct vmcb, save.first), offsetof(struct vmcb, save.last) + \
@@ -17,9 +18,12 @@ static const struct { u16 offset, bytes; } spans[] = {
 	SPAN(fs, gs), SPAN(ldtr, ldtr), SPAN(tr, tr), SPAN(star, sysenter_eip),
 };
 
-static u64 canonical(u64 address)
+/* By what the processor has, not by the mode that the guest is in. */
+static u64 canonical(struct vcpu *v, u64 address)
 {
-	return (u64)((s64)(address << 16) >> 16);
+	unsigned shift = cpuid_has(v, X86_FEATURE_LA57) ? 64 - 57 : 64 - 48;
+
+	return (u64)((s64)(address << shift) >> shift);
 }
 
 static void vmload_registers(struct vcpu *v, const struct vmcb_save *s)
@@ -31,18 +35,18 @@ static void vmload_registers(struct vcpu *v, const struct vmcb_save *s)
 	x->seg[X86_GS] = s->gs;
 	x->seg[X86_LDTR] = s->ldtr;
 	x->seg[X86_TR] = s->tr;
-	x->seg[X86_FS].base = canonical(s->fs.base);
-	x->seg[X86_GS].base = canonical(s->gs.base);
-	x->seg[X86_LDTR].base = canonical(s->ldtr.base);
-	x->seg[X86_TR].base = canonical(s->tr.base);
+	x->seg[X86_FS].base = canonical(v, s->fs.base);
+	x->seg[X86_GS].base = canonical(v, s->gs.base);
+	x->seg[X86_LDTR].base = canonical(v, s->ldtr.base);
+	x->seg[X86_TR].base = canonical(v, s->tr.base);
 	x->star = s->star;
-	x->lstar = canonical(s->lstar);
-	x->cstar = canonical(s->cstar);
+	x->lstar = canonical(v, s->lstar);
+	x->cstar = canonical(v, s->cstar);
 	x->sfmask = (u32)s->sfmask;
-	x->kernel_gs_base = canonical(s->kernel_gs_base);
+	x->kernel_gs_base = canonical(v, s->kernel_gs_base);
 	x->sysenter_cs = s->sysenter_cs;
-	x->sysenter_esp = canonical(s->sysenter_esp);
-	x->sysenter_eip = canonical(s->sysenter_eip);
+	x->sysenter_esp = canonical(v, s->sysenter_esp);
+	x->sysenter_eip = canonical(v, s->sysenter_eip);
 }
 
 static int vmload(struct vcpu *v, gpa_t gpa, struct vmcb *vmcb)

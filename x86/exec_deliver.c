@@ -27,6 +27,12 @@ static bool event_is_software(const struct x86_event *e)
 					     (e->vector == X86_BP || e->vector == X86_OF));
 }
 
+/* The error code's EXT bit.  AMD's processors do not count exceptions as external events. */
+static unsigned error_ext(const struct x86 *x, const struct x86_event *e)
+{
+	return !event_is_software(e) && !(x->vendor_amd && e->type == X86_EVENT_EXCEPTION);
+}
+
 /* Faults are delivered with RF set in the image, so that breakpoints do not hit again. */
 static u64 flags_image(const struct x86 *x, const struct x86_event *e)
 {
@@ -120,7 +126,7 @@ static enum x86_result push_frame(struct x86 *x, struct x86_stack *s, const u64 
 
 static enum x86_result deliver_long(struct x86 *x, const struct x86_event *e)
 {
-	unsigned ext = event_is_software(e) ? 0 : 1, level, ist;
+	unsigned ext = error_ext(x, e), level, ist;
 	u32 error = e->vector * 8u + 2 + ext;
 	struct x86_descriptor gate = { 0 };
 	struct x86_stack s = { .bits = 64, .error = ext };
@@ -137,7 +143,7 @@ static enum x86_result deliver_long(struct x86 *x, const struct x86_event *e)
 		return r;
 	if (!descriptor_is_system(&gate) ||
 	    (descriptor_type(&gate) != GATE_INTERRUPT && descriptor_type(&gate) != GATE_TRAP) ||
-	    (!ext && x->cpl > descriptor_dpl(&gate)))
+	    (event_is_software(e) && x->cpl > descriptor_dpl(&gate)))
 		return x86_raise_error(x, X86_GP, error);
 	if (!descriptor_is_present(&gate))
 		return x86_raise_error(x, X86_NP, error);
@@ -232,7 +238,7 @@ static enum x86_result deliver_gate(struct x86 *x, const struct x86_event *e,
 
 static enum x86_result deliver_protected(struct x86 *x, const struct x86_event *e)
 {
-	unsigned ext = event_is_software(e) ? 0 : 1, type;
+	unsigned ext = error_ext(x, e), type;
 	u32 error = e->vector * 8u + 2 + ext;
 	struct x86_descriptor gate = { 0 };
 	enum x86_result r;
@@ -246,7 +252,7 @@ static enum x86_result deliver_protected(struct x86 *x, const struct x86_event *
 	if (!descriptor_is_system(&gate) ||
 	    (type != GATE_TASK && type != GATE_INTERRUPT_16 && type != GATE_TRAP_16 &&
 	     type != GATE_INTERRUPT && type != GATE_TRAP) ||
-	    (!ext && x->cpl > descriptor_dpl(&gate)))
+	    (event_is_software(e) && x->cpl > descriptor_dpl(&gate)))
 		return x86_raise_error(x, X86_GP, error);
 	if (!descriptor_is_present(&gate))
 		return x86_raise_error(x, X86_NP, error);
