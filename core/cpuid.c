@@ -39,8 +39,8 @@ static const struct mask { u32 leaf, subleaf; u8 reg; u32 keep, add; } masks[] =
 	/* FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS INVPCID AVX512F DQ RDSEED ADX SMAP IFMA CLFLUSHOPT
 	 * CLWB CD SHA BW VL */
 	{ 7, 0, X86_CPUID_EBX, 0xf1bf0000 | 0x000007a9, B(1) },
-	/* AVX512VBMI UMIP VBMI2 GFNI VAES VPCLMUL VNNI BITALG VPOPCNTDQ LA57 RDPID MOVDIRI MOVDIR64B */
-	{ 7, 0, X86_CPUID_ECX, 0x18405f46 | B(16), 0 },
+	/* AVX512VBMI UMIP PKU VBMI2 GFNI VAES VPCLMUL VNNI BITALG VPOPCNTDQ LA57 RDPID MOVDIRI MOVDIR64B */
+	{ 7, 0, X86_CPUID_ECX, 0x18405f4e | B(16), 0 },
 	/* FSRM AVX512VP2INTERSECT SERIALIZE AVX512FP16 */
 	{ 7, 0, X86_CPUID_EDX, B(4) | B(8) | B(14) | B(23), 0 },
 	{ 7, 1, X86_CPUID_EAX, B(4) | B(5), 0 },
@@ -68,7 +68,8 @@ u64 cpuid_xcr0_supported(void)
 	if (!(one[X86_CPUID_ECX] & B(26)))
 		return 0;
 	insn_cpuid(0xd, 0, d);
-	return (d[X86_CPUID_EAX] | (u64)d[X86_CPUID_EDX] << 32) & XCR0_KNOWN & ~XCR0_PKRU;
+	/* Without nested paging the guest's keys would have to be in our tables. */
+	return (d[X86_CPUID_EAX] | (u64)d[X86_CPUID_EDX] << 32) & XCR0_KNOWN & (core_is_nested() ? ~0ull : ~XCR0_PKRU);
 }
 
 static void masks_apply(u32 leaf, u32 subleaf, u32 r[4])
@@ -381,6 +382,7 @@ static void derive(struct vcpu *v)
 	v->x.phys_bits = e && (e->eax & 0xff) ? (u8)MIN_OF(e->eax & 0xff, 52u) : 36;
 	e = entry_find(v, 0xd, 0);
 	v->guest_xcr0_allowed = e ? (e->eax | (u64)e->edx << 32) & supported : 0;
+	v->pkru_at = cpuid_has(v, X86_FEATURE_PKU) ? fpu_pkru_offset() : 0;
 	cpuid_update_runtime(v);
 	if (v->lapic)
 		lapic_cpuid_changed(v);

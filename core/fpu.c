@@ -79,6 +79,24 @@ u32 fpu_bytes(u64 xcr0)
 	return end;
 }
 
+u32 fpu_pkru_offset(void)
+{
+	u32 offset, bytes;
+
+	if (!(cpuid_xcr0_supported() & XCR0_PKRU))
+		return 0;
+	component(9, &offset, &bytes);
+	return bytes >= sizeof(u32) && offset <= sizeof(struct fpu_state) - sizeof(u32) ? offset : 0;
+}
+
+u32 fpu_pkru(const struct fpu_state *f, u32 offset)
+{
+	u32 pkru;
+
+	__builtin_memcpy(&pkru, f->area + offset, sizeof(pkru));
+	return legacy((struct fpu_state *)f)->xstate_bv & XCR0_PKRU ? pkru : 0;
+}
+
 u32 fpu_compact_bytes(u64 xcr0)
 {
 	u32 end = sizeof(struct fpu_legacy);
@@ -111,7 +129,7 @@ bool fpu_xcr0_is_valid(u64 xcr0, u64 allowed)
 static void explicit_state(struct vcpu *v, struct fpu_state *out)
 {
 	struct fpu_legacy *from = legacy(v->fpu), *to = legacy(out);
-	u64 present = from->xstate_bv;
+	u64 present = from->xstate_bv & (v->guest_xcr0_allowed | XCR0_X87 | XCR0_SSE);
 
 	__builtin_memset(out, 0, sizeof(*out));
 	to->fcw = FCW_INITIAL;

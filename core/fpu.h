@@ -26,6 +26,10 @@ void fpu_reset(struct fpu_state *f, bool init);
 u32  fpu_bytes(u64 xcr0);
 /* The same in the compacted format, as CPUID leaf 0xd, subleaf 1 says.  [any] */
 u32  fpu_compact_bytes(u64 xcr0);
+/* Where in a standard-format area PKRU is; 0: nowhere.  [any] */
+u32  fpu_pkru_offset(void);
+/* PKRU of an area that has it there.  [any] */
+u32  fpu_pkru(const struct fpu_state *f, u32 offset);
 /* May XSETBV load it?  allowed: the guest's CPUID leaf 0xd. */
 bool fpu_xcr0_is_valid(u64 xcr0, u64 allowed);
 

@@ -670,6 +670,8 @@ static void run_guest(struct vcpu *v, struct exit *e)
 	be->run(v, e);
 	host_guest_exit();
 	insn_fpu_save(v->fpu->area, v->x.xcr0);
+	if (UNLIKELY(v->pkru_at))	/* for walks of the guest's tables */
+		v->x.pkru = fpu_pkru(v->fpu, v->pkru_at);
 	host_fpu_end();
 	v->regs_valid = REGS_GPR;
 }

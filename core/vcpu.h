@@ -104,6 +104,7 @@ struct vcpu {
 
 	struct kvm_cpuid_entry2 *cpuid;	/* sorted as the client gave it */
 	u32 cpuid_count;
+	u32 pkru_at;			/* in fpu->area; 0: the guest has no protection keys */
 
 	struct fpu_state *fpu;	/* guest XSAVE area, core/fpu.h */
 	u64 guest_xcr0_allowed;

@@ -47,10 +47,11 @@ static void the_host_is_filtered(void)
 	EXPECT_EQ(find(0x40000000, 0)->eax, 0x40000001);
 	EXPECT_EQ(find(0x40000001, 0)->eax & 0x1000009, 0x1000009);
 	EXPECT_EQ(find(6, 0)->eax, 4);
-	EXPECT_EQ(find(0xd, 0)->eax, 0xe7);			/* not PKRU */
-	EXPECT_EQ(find(0xd, 0)->ecx, 2688);
+	EXPECT_EQ(find(0xd, 0)->eax, 0x2e7);
+	EXPECT_EQ(find(0xd, 0)->ecx, 2696);
 	EXPECT_EQ(find(0xd, 1)->eax, 7);			/* not XSAVES */
-	EXPECT(!find(0xd, 9));
+	EXPECT(find(0xd, 9));				/* PKRU */
+	EXPECT(!find(0xd, 3));				/* not MPX */
 	script_destroy();
 }
 
@@ -88,10 +89,10 @@ static void features_are_derived(void)
 	EXPECT(cpuid_has(script.v, X86_FEATURE_SVM));
 	EXPECT_EQ(script.v->x.phys_bits, 48);
 	EXPECT(script.v->x.vendor_amd);
-	EXPECT_EQ(script.v->guest_xcr0_allowed, 0xe7);
+	EXPECT_EQ(script.v->guest_xcr0_allowed, 0x2e7);
 	all = script.v->x.cr4_valid;
 	EXPECT_EQ(all & X86_CR4_SMEP, X86_CR4_SMEP);
-	EXPECT_EQ(all & (X86_CR4_PKE | X86_CR4_VMXE), 0);
+	EXPECT_EQ(all & (X86_CR4_PKE | X86_CR4_VMXE), X86_CR4_PKE);
 	EXPECT_EQ(script.v->x.efer_valid & (X86_EFER_SVME | X86_EFER_LME), X86_EFER_SVME | X86_EFER_LME);
 
 	supported();
@@ -127,7 +128,7 @@ static void bits_follow_registers(void)
 	EXPECT_EQ(r[3] & 1u << 9, 0);
 	execute(0xd, 0, r);
 	EXPECT_EQ(r[1], 832);
-	EXPECT_EQ(r[2], 2688);
+	EXPECT_EQ(r[2], 2696);
 	script_destroy();
 }
 
@@ -263,8 +264,15 @@ static void xsave_goes_through(void)
 	EXPECT_EQ(*(u16 *)(out + 2), 0x3800);
 	EXPECT_EQ(*(u32 *)(out + 24), 0x1fa0);
 
-	*(u64 *)(in + 512) = 1ull << 9;		/* PKRU is not the guest's */
+	*(u64 *)(in + 512) = 1ull << 3;		/* MPX is not the guest's */
 	EXPECT_EQ(vcpu_set_xsave(script.v, in, sizeof(in)), -EINVAL);
+	script.v->guest_xcr0_allowed = 3;	/* what the guest does not have is not told */
+	*(u64 *)(script.v->fpu->area + 512) = 1ull << 9;
+	EXPECT_EQ(vcpu_get_xsave(script.v, out, sizeof(out)), 0);
+	EXPECT_EQ(*(u64 *)(out + 512), 0);
+	EXPECT_EQ(fpu_pkru(script.v->fpu, 2688), 0);
+	*(u32 *)(script.v->fpu->area + 2688) = 0x55;
+	EXPECT_EQ(fpu_pkru(script.v->fpu, fpu_pkru_offset()), 0x55);
 	*(u64 *)(in + 512) = 3;
 	*(u64 *)(in + 520) = 1ull << 63;	/* compacted */
 	EXPECT_EQ(vcpu_set_xsave(script.v, in, sizeof(in)), -EINVAL);
@@ -284,7 +292,7 @@ static void xcr0_is_checked(void)
 	script_create(false);
 	x.xcrs[0].value = 2;
 	EXPECT_EQ(vcpu_set_xcrs(script.v, &x), -EINVAL);
-	x.xcrs[0].value = 0x207;
+	x.xcrs[0].value = 0xf;
 	EXPECT_EQ(vcpu_set_xcrs(script.v, &x), -EINVAL);
 	x.nr_xcrs = KVM_MAX_XCRS + 1;
 	EXPECT_EQ(vcpu_set_xcrs(script.v, &x), -EINVAL);
