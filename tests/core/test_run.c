@@ -181,8 +181,8 @@ static void an_unknown_msr_faults_or_asks_the_client(void)
 static void xsetbv_is_checked(void)
 {
 	static const struct { u64 value; bool good; } cases[] = {
-		{ 1, true }, { 3, true }, { 7, true }, { 0xe7, true }, { 0, false }, { 2, false },
-		{ 5, false }, { 0x27, false }, { 0xe3, false }, { 0x207, false }, { 1ull << 63 | 1, false },
+		{ 1, true }, { 3, true }, { 7, true }, { 0xe7, true }, { 0x207, true }, { 0, false }, { 2, false },
+		{ 5, false }, { 0x27, false }, { 0xe3, false }, { 0xf, false }, { 1ull << 63 | 1, false },
 	};
 
 	for (unsigned n = 0; n < ARRAY_LEN(cases); n++) {
