@@ -44,12 +44,6 @@ static int absent(struct call *c)
 	return -ENOTTY;
 }
 
-static int absent_einval(struct call *c)
-{
-	(void)c;
-	return -EINVAL;
-}
-
 /* --- the system -------------------------------------------------------------- */
 
 static int api_version(struct call *c)
@@ -328,6 +322,11 @@ static int get_dirty_log(struct call *c)
 static int clear_dirty_log(struct call *c)
 {
 	return LOCKED(c, slot_clear_dirty(c->vm, c->data));
+}
+
+static int reset_dirty_rings(struct call *c)
+{
+	return LOCKED(c, dirty_ring_reset(c->vm));
 }
 
 static int set_tss_addr(struct call *c)

@@ -83,6 +83,7 @@ static const struct { u32 capability; int answer; } constants[] = {
 	{ KVM_CAP_HYPERV_VP_INDEX, 1 }, { KVM_CAP_HYPERV_EVENTFD, 1 }, { KVM_CAP_HYPERV_TLBFLUSH, 1 },
 	{ KVM_CAP_HYPERV_SEND_IPI, 1 }, { KVM_CAP_HYPERV_CPUID, 1 }, { KVM_CAP_SYS_HYPERV_CPUID, 1 },
 	{ KVM_CAP_HYPERV_ENFORCE_CPUID, 1 },
+	{ KVM_CAP_DIRTY_LOG_RING, DIRTY_RING_BYTES_MAX }, { KVM_CAP_DIRTY_LOG_RING_ACQ_REL, DIRTY_RING_BYTES_MAX },
 	{ KVM_CAP_BINARY_STATS_FD, 1 }, { KVM_CAP_X86_SMM, 1 }, { KVM_CAP_MULTI_ADDRESS_SPACE, SLOT_SPACES }, { KVM_CAP_STEAL_TIME, 1 },
 	{ KVM_CAP_X86_DISABLE_EXITS, EXITS_CAN_BE_DISABLED },
 	{ KVM_CAP_MSR_PLATFORM_INFO, 1 }, { KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 },
@@ -186,6 +187,9 @@ int vm_enable_capability(struct vm *vm, const struct kvm_enable_cap *cap)
 		return 0;
 	case KVM_CAP_X86_DISABLE_EXITS:
 		return exits_disable(vm, cap->args[0]);
+	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		return dirty_ring_enable(vm, cap->args[0]);
 	case KVM_CAP_MSR_PLATFORM_INFO:
 		vm->platform_info_hidden = !cap->args[0];
 		return 0;

@@ -19,31 +19,41 @@
 #include "base/bits.h"
 #include "core/vm.h"
 
+void slot_set_dirty(struct vm *vm, struct vcpu *v, struct slot *s, u64 offset)
+{
+	/* Looking first keeps the line shared when the bit is set already, which it mostly is. */
+	if (!bit_test_atomic(s->dirty, offset) && !bit_set_atomic(s->dirty, offset) && vm->dirty.bytes)
+		dirty_ring_push(vm, v, s, offset);
+}
+
 void slot_mark_dirty(struct vcpu *v, gfn_t gfn)
 {
-	slot_mark_dirty_in(v->vm, v->smm.on, gfn);
+	struct slot *s = vcpu_slot_find(v, gfn);
+
+	if (s && s->dirty)
+		slot_set_dirty(v->vm, v, s, gfn - s->gfn);
 }
 
 void slot_mark_dirty_in(struct vm *vm, unsigned space, gfn_t gfn)
 {
 	struct slot *s = slot_find_in(vm, space, gfn);
 
-	/* Looking first keeps the line shared when the bit is set already, which it mostly is. */
-	if (s && s->dirty && !bit_test_atomic(s->dirty, gfn - s->gfn))
-		bit_set_atomic(s->dirty, gfn - s->gfn);
+	if (s && s->dirty)
+		slot_set_dirty(vm, NULL, s, gfn - s->gfn);
 }
 
 /* The slot with this number, if it logs. */
 static int logging_slot(struct vm *vm, u32 id, struct slot **s)
 {
+	if (vm->dirty.bytes)	/* the bitmaps have another meaning then */
+		return -ENXIO;
 	if (id >> 16 >= SLOT_SPACES || (u16)id >= SLOT_COUNT)
 		return -EINVAL;
 	*s = slot_by_id(vm, id);
 	return *s && (*s)->dirty ? 0 : -ENOENT;
 }
 
-/* Clear the bits of mask in a word of the log, and write access to their pages. */
-static u64 word_take(struct vm *vm, struct slot *s, u64 word, u64 mask, bool *flush)
+u64 slot_take_dirty(struct vm *vm, struct slot *s, u64 word, u64 mask, bool *flush)
 {
 	u64 taken = atomic_fetch_and(&s->dirty[word], ~mask) & mask;
 
@@ -70,7 +80,7 @@ int slot_get_dirty(struct vm *vm, const struct kvm_dirty_log *log)
 	for (u64 w = 0; w < words; w++) {
 		if (!atomic_load_relaxed(&s->dirty[w]))
 			continue;
-		copy[w] = manual ? atomic_load_acquire(&s->dirty[w]) : word_take(vm, s, w, ~0ull, &flush);
+		copy[w] = manual ? atomic_load_acquire(&s->dirty[w]) : slot_take_dirty(vm, s, w, ~0ull, &flush);
 	}
 	host_mutex_unlock(&vm->mmu.lock);
 	if (flush)
@@ -110,7 +120,7 @@ int slot_clear_dirty(struct vm *vm, const struct kvm_clear_dirty_log *log)
 		host_mutex_lock(&vm->mmu.lock);
 		for (u64 w = 0; w < words; w++)
 			if (mask[w])
-				word_take(vm, s, first / 64 + w, mask[w], &flush);
+				slot_take_dirty(vm, s, first / 64 + w, mask[w], &flush);
 		host_mutex_unlock(&vm->mmu.lock);
 		if (flush)
 			mmu_flush(vm);

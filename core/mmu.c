@@ -426,7 +426,7 @@ enum mmu_fault mmu_page_begin(struct vcpu *v, gpa_t gpa, bool write, struct mmu_
 	}
 	p->writable = p->page.writable && !(s->flags & KVM_MEM_READONLY) && (write || !s->dirty);
 	if (write && s->dirty)
-		bit_set_atomic(s->dirty, (gpa >> PAGE_BITS) - s->gfn);
+		slot_set_dirty(vm, v, s, (gpa >> PAGE_BITS) - s->gfn);
 	vm->stat[VM_STAT_mmu_faults]++;
 	return MMU_FIXED;
 }

@@ -702,7 +702,11 @@ static bool enter(struct vcpu *v, struct exit *e)
 static enum next enter_and_handle(struct vcpu *v)
 {
 	struct exit e = { .kind = EXIT_NOTHING };
-	enum next next = requests_serve(v);
+	enum next next;
+
+	if (UNLIKELY(dirty_ring_is_full(v)))
+		return leave(v, KVM_EXIT_DIRTY_RING_FULL);
+	next = requests_serve(v);
 
 	if (next != NEXT_ENTER)
 		return next;

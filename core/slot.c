@@ -187,7 +187,7 @@ static struct slot *slot_new(struct vm *vm, const struct kvm_userspace_memory_re
 		host_free(s);
 		return NULL;
 	}
-	if (vm->mmu.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET)
+	if ((vm->mmu.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET) && !vm->dirty.bytes)
 		for (u64 gfn = 0; gfn < s->pages; gfn++)
 			bit_set(s->dirty, gfn);
 	return s;

@@ -60,6 +60,10 @@ struct slot *slot_by_id(struct vm *vm, u32 id);
 /* Mark one page, as v sees it.  Inside srcu.  [any] */
 void slot_mark_dirty(struct vcpu *v, gfn_t gfn);
 void slot_mark_dirty_in(struct vm *vm, unsigned space, gfn_t gfn);
+/* The same for a page of a slot that logs; v NULL: not by a vCPU.  [any] */
+void slot_set_dirty(struct vm *vm, struct vcpu *v, struct slot *s, u64 offset);
+/* Clear the bits of mask in a word of the log, and write access to their pages.  mmu.lock held */
+u64  slot_take_dirty(struct vm *vm, struct slot *s, u64 word, u64 mask, bool *flush);
 static inline u64 slot_dirty_bytes(const struct slot *s) { return (s->pages + 63) / 64 * 8; }
 
 /*

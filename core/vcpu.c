@@ -184,9 +184,12 @@ static int vcpu_parts_create(struct vcpu *v)
 	v->fpu = host_alloc_pages(0, 0);
 	if (!v->fpu)
 		return -ENOMEM;
-	r = hyperv_create(v);
+	r = dirty_ring_create(v);
 	if (r)
 		goto free_fpu;
+	r = hyperv_create(v);
+	if (r)
+		goto destroy_ring;
 	r = v->vm->be->vcpu_init(v);	/* before the LAPIC, which tells it of its TPR */
 	if (r)
 		goto destroy_hyperv;
@@ -206,6 +209,8 @@ fini_backend:
 	v->vm->be->vcpu_fini(v);
 destroy_hyperv:
 	hyperv_destroy(v);
+destroy_ring:
+	dirty_ring_destroy(v);
 free_fpu:
 	host_free_pages(v->fpu, 0);
 	return r;
@@ -218,6 +223,7 @@ static void vcpu_parts_destroy(struct vcpu *v)
 	shadow_destroy(v);
 	v->vm->be->vcpu_fini(v);
 	hyperv_destroy(v);
+	dirty_ring_destroy(v);
 	host_free_pages(v->fpu, 0);
 }
 

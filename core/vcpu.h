@@ -13,6 +13,7 @@
 
 #include "base/atomic.h"
 #include "core/backend.h"
+#include "core/dirty_ring.h"
 #include "core/emulate.h"
 #include "core/fpu.h"
 #include "core/hyperv.h"
@@ -135,6 +136,7 @@ struct vcpu {
 	u64 guest_debug_dr[8];
 	u64 eff_dr[8];
 
+	struct dirty_ring dirty_ring;
 	struct shadow shadow;	/* without nested paging; with it, of L2 */
 	struct vcpu_nested nested;
 

@@ -97,6 +97,7 @@ int vm_create(unsigned long type, struct vm **out)
 		goto free_vm;
 	clock_vm_init(vm);
 	coalesced_init(vm);
+	dirty_ring_vm_init(vm);
 	hyperv_vm_init(vm);
 	r = mmu_init(vm);
 	if (r)

@@ -15,6 +15,7 @@
 #include "base/atomic.h"
 #include "core/clock.h"
 #include "core/coalesced.h"
+#include "core/dirty_ring.h"
 #include "core/iobus.h"
 #include "core/irq.h"
 #include "core/mmu.h"
@@ -56,6 +57,7 @@ struct vm {
 	struct clock_vm clock;		/* core/clock.h */
 	struct coalesced_vm coalesced;	/* core/coalesced.h */
 	struct hyperv_vm hv;		/* core/hyperv.h */
+	struct dirty_ring_vm dirty;	/* core/dirty_ring.h */
 
 	void *space;			/* host_space_attach() */
 	u64 tss_address, identity_map_address;

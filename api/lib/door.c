@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "api/ioctl.h"
+#include "api/lib/ring.h"
 #include "api/lib/stats.h"
 #include "base/checked.h"
 #include "base/list.h"
@@ -120,6 +121,7 @@ static void vm_ref_free(struct vm_ref *ref)
 
 	vm_destroy(ref->vm);
 	stats_files_free(ref->vm);
+	dirty_rings_free(ref->vm);
 	for (run = ref->runs; run; run = next) {
 		next = run->next;
 		munmap(run->pages, RUN_BYTES);
@@ -360,6 +362,11 @@ void *akvm_mmap(int fd, size_t bytes, long offset)
 
 	if (!h)
 		return NULL;
+	if (h->v && offset == (long)(KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_BYTES)) {
+		pages = dirty_ring_map(h->v, bytes);
+		handle_put(h);
+		return pages;
+	}
 	if (h->v && offset >= 0 && offset <= (long)RUN_BYTES && bytes <= RUN_BYTES - (size_t)offset)
 		pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
 	if (pages != MAP_FAILED && ring_share(h->vm->vm, pages, bytes, (u64)offset)) {

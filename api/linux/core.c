@@ -65,3 +65,8 @@ void door_stats_read(const struct vm *vm, const struct vcpu *v, void *file)
 	stats_describe(v, file);
 	stats_copy(vm, v, (u64 *)((u8 *)file + stats_counts_at(v)));
 }
+
+void *door_dirty_ring(struct vcpu *v, u64 bytes)
+{
+	return bytes <= v->vm->dirty.bytes ? v->dirty_ring.entries : NULL;
+}

@@ -158,8 +158,22 @@ static vm_fault_t vcpu_page(struct vm_fault *vmf)
 
 static const struct vm_operations_struct vcpu_mapping = { .fault = vcpu_page };
 
+/* A dirty ring has no use but to be shared.  It lives while the file does. */
+static int dirty_ring_mmap(struct processor *p, struct vm_area_struct *vma)
+{
+	u64 bytes = vma->vm_end - vma->vm_start;
+	void *ring = door_dirty_ring(p->v, bytes);
+
+	if (!ring || vma->vm_pgoff != KVM_DIRTY_LOG_PAGE_OFFSET ||
+	    (vma->vm_flags & (VM_SHARED | VM_EXEC)) != VM_SHARED)
+		return -EINVAL;
+	return remap_pfn_range(vma, vma->vm_start, page_to_pfn(virt_to_page(ring)), bytes, vma->vm_page_prot);
+}
+
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	if (vma->vm_pgoff >= KVM_DIRTY_LOG_PAGE_OFFSET)
+		return dirty_ring_mmap(file->private_data, vma);
 	vma->vm_ops = &vcpu_mapping;
 	return 0;
 }

@@ -23,6 +23,8 @@ void door_allow_nesting(bool on);
 bool door_is_nested(void);
 #define DOOR_RING_PAGE 2u	/* core/vcpu.h's VCPU_RING_PAGE */
 void *door_vm_ring(struct vm *vm);
+/* v's dirty ring, contiguous pages, if it has this many bytes; else NULL. */
+void *door_dirty_ring(struct vcpu *v, u64 bytes);
 void door_set_run_delay(u64 (*run_delay)(void));
 /* The file of statistics, in bytes, and all of it as it is now; v NULL: the VM's. */
 u32  door_stats_bytes(const struct vcpu *v);

@@ -23,6 +23,7 @@ static const struct row {
 };
 
 CODE64(one_cpuid, "cpuid\n" DONE)
+CODE64(one_store, "movl $0x55, 0x50000\n" DONE)
 CODE64(two_stores, "mov $0x400000, %ebx; movl $0x55, (%rbx); movl $0x66, 8(%rbx)\n" DONE)
 
 static u32 seed = 1;
@@ -363,6 +364,40 @@ static void coalesced_writes_are_in_every_mapping(void)
 	tiny_destroy(&t);
 }
 
+/* A ring is mapped twice, and both show what the guest wrote. */
+static void dirty_rings_are_mapped(void)
+{
+	long at = (long)(KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_BYTES);
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING, .args = { PAGE_BYTES } };
+	struct kvm_dirty_gfn *ring[2];
+	struct tiny t;
+
+	tiny_create(&t, 0, 1);
+	EXPECT(!akvm_mmap(t.cpu[0].fd, PAGE_BYTES, at));
+	EXPECT_EQ(vm_ioctl(&t, KVM_ENABLE_CAP, &cap), -EINVAL);
+	EXPECT_EQ(vm_ioctl(&t, KVM_RESET_DIRTY_RINGS, NULL), -EINVAL);
+	tiny_destroy(&t);
+	tiny_vm_create(&t, 0);
+	EXPECT_EQ(vm_ioctl(&t, KVM_ENABLE_CAP, &cap), 0);
+	tiny_cpu_create(&t);
+	EXPECT(!akvm_mmap(t.cpu[0].fd, 2 * PAGE_BYTES, at));
+	for (unsigned n = 0; n < 2; n++)
+		if (!(ring[n] = akvm_mmap(t.cpu[0].fd, PAGE_BYTES, at)))
+			abort();
+	tiny_load(&t, TINY_64, BLOB(one_store));
+	tiny_start(&t, 0, TINY_64);
+	EXPECT_EQ(tiny_slot(&t, 0, 0, t.memory, TINY_BYTES, KVM_MEM_LOG_DIRTY_PAGES), 0);
+	EXPECT_DONE(&t, 0);
+	EXPECT_EQ(memcmp(ring[0], ring[1], PAGE_BYTES), 0);
+	for (unsigned n = 0; n < 16; n++)	/* page tables were accessed, too */
+		if (ring[0][n].offset == TINY_DATA >> 12 && ring[0][n].flags == KVM_DIRTY_GFN_F_DIRTY)
+			ring[1][n].flags |= KVM_DIRTY_GFN_F_RESET, ring[0] = &ring[0][n];
+	EXPECT_EQ(ring[0]->flags, KVM_DIRTY_GFN_F_DIRTY | KVM_DIRTY_GFN_F_RESET);
+	tiny_destroy(&t);
+	munmap((void *)((uintptr_t)ring[0] & ~(PAGE_BYTES - 1)), PAGE_BYTES);
+	munmap(ring[1], PAGE_BYTES);
+}
+
 /* --- errors ------------------------------------------------------------------------------------ */
 
 static void counts_have_limits(void)
@@ -651,6 +686,7 @@ int main(void)
 	TEST(nothing_is_left_behind);
 	TEST(statistics_are_read_as_they_are);
 	TEST(coalesced_writes_are_in_every_mapping);
+	TEST(dirty_rings_are_mapped);
 	TEST(counts_have_limits);
 	TEST(slots_are_checked);
 	TEST(calls_come_in_an_order);
