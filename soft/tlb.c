@@ -236,7 +236,7 @@ void soft_mode_changed(struct x86 *x)
 
 	c->window_bytes = 0;
 	c->paging_stale = true;
-	x->tlb = c->watching ? &x86_tlb_empty : &tlb->data;
+	x->tlb = c->watching || x86_is_alignment_checked(x) ? &x86_tlb_empty : &tlb->data;
 }
 
 /* --- translation -------------------------------------------------------------------------- */

@@ -235,6 +235,12 @@ enum x86_result x86_deliver(struct x86 *x, const struct x86_event *event);
  */
 unsigned x86_combine(unsigned first, unsigned second);
 
+/* Do data accesses have to be aligned?  Then x->tlb must be x86_tlb_empty. */
+static inline bool x86_is_alignment_checked(const struct x86 *x)
+{
+	return (x->rflags & X86_FLAG_AC) && (x->cr0 & X86_CR0_AM) && x->cpl == 3;
+}
+
 /* Derive code_bits, stack_bits, flat, then bus->mode_changed.  After any bulk change of state. */
 void x86_mode_changed(struct x86 *x);
 

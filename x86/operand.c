@@ -111,8 +111,7 @@ static enum x86_result access_check(struct x86 *x, unsigned seg, u64 linear, uns
 	if (x->code_bits == 64 &&
 	    (!is_canonical(x, linear) || !is_canonical(x, linear + bytes - 1)))
 		return segment_fault(x, seg);
-	if (UNLIKELY((x->rflags & X86_FLAG_AC) && (x->cr0 & X86_CR0_AM) && x->cpl == 3 &&
-		     (linear & (bytes - 1))))
+	if (UNLIKELY(x86_is_alignment_checked(x) && (linear & (bytes - 1))))
 		return x86_raise_error(x, X86_AC, 0);
 	return X86_OK;
 }

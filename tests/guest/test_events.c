@@ -671,9 +671,23 @@ static void the_guest_steps_itself(struct tiny *t)
 	EXPECT_EQ(tiny_regs(t, 0).rbx != 5, 1);	/* CPUID overwrote it */
 }
 
+/* Alignment is checked in user mode only, when CR0.AM and RFLAGS.AC are set. */
+CODE64(unaligned, "mov %cr0, %rax\n" "or $0x40000, %eax\n" "mov %rax, %cr0\n" "pushfq\n" "orl $0x40000, (%rsp)\n" "popfq\n"
+	"mov %eax, 0x60001\n" "push $0x23\n" "push $0x70000\n" "pushfq\n" "push $0x33\n" "lea 1f(%rip), %rax\n" "push %rax\n" "iretq\n"
+	"1: mov %ecx, 0x60004\n" "mov %ecx, %ebx\n" "inc %ecx\n" "cmp $5000, %ecx\n" "jb 1b\n"
+	"mov %ecx, 0x60005\n")
+
+static void alignment_is_checked(struct tiny *t)
+{
+	EXPECT_VECTOR(t, 0, X86_AC);
+	EXPECT_EQ(tiny_get(t, 0x60004, 4), 4999);
+	EXPECT_EQ(tiny_regs(t, 0).rbx, 4999);
+}
+
 static void all(void)
 {
 	exceptions_find_their_handlers();
+	TINY_TEST(TINY_64, unaligned, alignment_is_checked);
 	TINY_TEST(TINY_64, user_faults, user_mode_faults);
 	TINY_TEST(TINY_64, double_fault, a_fault_during_delivery_is_a_double_fault);
 	TINY_TEST(TINY_64, stack_fault, a_stack_that_is_not_there);
