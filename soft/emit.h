@@ -64,6 +64,8 @@ static inline struct host_mem mem_at(unsigned base, s32 disp)
 	return (struct host_mem){ .base = (u8)base, .index = H_NONE, .disp = disp };
 }
 
+static inline bool mem_uses(struct host_mem m, unsigned reg) { return m.base == reg || m.index == reg; }
+
 /* opcode with ModRM: reg is a register or /n; the other operand a register or memory */
 void emit_rr(struct emitter *e, unsigned how, unsigned map, unsigned opcode, unsigned reg, unsigned rm);
 void emit_rm(struct emitter *e, unsigned how, unsigned map, unsigned opcode, unsigned reg, struct host_mem m);

@@ -236,14 +236,13 @@ void restart_if(struct translation *b, unsigned cc)
 static struct host_mem look_up(struct translation *b)
 {
 	struct code_jump *table = b->t->jump[b->mode];
-	struct host_mem m = { .base = H_RBP, .index = T1, .disp = context_at(b->c, table).disp };
+	struct host_mem m = { .base = H_RBP, .index = T1, .scale = 1, .disp = context_at(b->c, table).disp };
 	struct emitter *e = &b->e;
 	u8 *retry = e->at;
 	struct cold *cold;
 
-	emit_mov32(e, T1, T0);
-	emit_alu_imm(e, 0, E_AND, T1, CODE_JUMPS - 1);
-	emit_shift_imm(e, 0, 4, T1, 4);
+	emit_lea32(e, T1, (struct host_mem){ .base = H_NONE, .index = T0, .scale = 3 });
+	emit_alu_imm(e, 0, E_AND, T1, (CODE_JUMPS - 1) << 3);
 	emit_rm(e, E_W, E_ONE, 0x3b, T0, m);
 	cold = cold_add(b, COLD_JUMP, emit_jcc(e, E_CC_NE));
 	cold->retry = retry;

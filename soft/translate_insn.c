@@ -515,9 +515,29 @@ static bool is_division(const struct x86_insn *i)
 	return i->op == X86_OP_DIV || i->op == X86_OP_IDIV;
 }
 
+/*
+ * May the instruction work on a displaced E where it is?  Not if it writes 32 bits, which
+ * clear 32 more, or means something else with memory (XCHG locks, BT looks elsewhere).
+ */
+static bool displaced_as_memory(const struct x86_insn *i, const struct plan *p)
+{
+	if (!p->e || !is_displaced(i->rm, p->e_byte) || is_division(i))
+		return false;
+	if ((p->e & W) && !p->e_byte && i->op_bytes == 4)
+		return false;
+	switch (i->op) {
+	case X86_OP_XCHG: case X86_OP_XADD: case X86_OP_CMPXCHG:
+	case X86_OP_BT: case X86_OP_BTS: case X86_OP_BTR: case X86_OP_BTC:
+		return false;
+	default:
+		return true;
+	}
+}
+
 static void modrm_registers(struct translation *b, const struct x86_insn *i, const struct plan *p,
 			    struct flag_use use)
 {
+	bool in_memory = displaced_as_memory(i, p);
 	unsigned how = p->how, g = 0, e;
 
 	if (is_division(i))
@@ -525,7 +545,7 @@ static void modrm_registers(struct translation *b, const struct x86_insn *i, con
 	if (needs_flags(b, use))
 		flags_need(b, T0);
 	e = register_of(i->rm, p->e_byte, T0, &how);
-	if (p->e != W || i->op_bytes < 4 || p->e_byte)
+	if (!in_memory && (p->e != W || i->op_bytes < 4 || p->e_byte))
 		displaced_in(b, i->rm, p->e_byte, T0);
 	if (p->ext == 0xff) {
 		g = register_of(i->reg, p->g_byte, T1, &how);
@@ -536,11 +556,14 @@ static void modrm_registers(struct translation *b, const struct x86_insn *i, con
 	}
 	if (is_division(i))
 		guard_division(b, i, e, mem_at(0, 0));
-	emit_rr(&b->e, how, p->map, p->opcode, g, e);
+	if (in_memory)
+		emit_rm(&b->e, how, p->map, p->opcode, g, gpr_at(i->rm));
+	else
+		emit_rr(&b->e, how, p->map, p->opcode, g, e);
 	put_imm(&b->e, i->imm, p->imm_bytes);
 	if (p->ext == 0xff && (p->g & W))
 		displaced_out(b, i->reg, p->g_byte, T1);
-	if (p->e & W)		/* last: XADD of a register with itself */
+	if ((p->e & W) && !in_memory)		/* last: XADD of a register with itself */
 		displaced_out(b, i->rm, p->e_byte, T0);
 }
 
@@ -551,11 +574,11 @@ static void modrm_memory(struct translation *b, const struct x86_insn *i, const 
 	unsigned how = p->how, g = p->ext, scratch;
 
 	if (needs_flags(b, use) || (p->ext == 0xff && is_displaced(i->reg, p->g_byte)) || is_division(i))
-		if (m.base == T0 && m.index == T1)
+		if (mem_uses(m, T0) && mem_uses(m, T1))
 			m = memory_collapse(b, m);
 	if (i->op == X86_OP_IDIV)
 		m = memory_collapse(b, m);
-	scratch = m.index == T1 ? T0 : T1;
+	scratch = mem_uses(m, T1) ? T0 : T1;
 	if (needs_flags(b, use))
 		flags_need(b, scratch);
 	if (p->ext == 0xff) {
@@ -596,9 +619,9 @@ static void translate_vex(struct translation *b, const struct x86_insn *i, const
 		struct address a = address_of(b, i);
 
 		m = memory_open(b, &a, i->mem_bytes, false, false);
-		if (m.base == T0)
+		if (mem_uses(m, T0))
 			m = memory_collapse(b, m);
-		vs = m.index == T1 ? T0 : T1;
+		vs = mem_uses(m, T1) ? T0 : T1;
 		gs = i->op == X86_OP_MULX ? (vs == T0 ? T1 : T0) : vs;
 	} else {
 		e = register_of(i->rm, false, T0, &ignored);

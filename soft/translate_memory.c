@@ -281,6 +281,36 @@ static bool is_shared(const struct translation *b, const struct address *a, unsi
 	return at >= g->low && at + (s32)bytes <= g->high;
 }
 
+/*
+ * The operand, with the addend in T1: what the host's addressing does not take is added to
+ * that.  Where addresses are truncated, or the index is displaced, once more in full.
+ */
+static struct host_mem add_addend(struct translation *b, const struct address *a)
+{
+	struct host_mem m = { .base = H_NONE, .index = T1, .disp = (s32)a->fixed };
+	struct emitter *e = &b->e;
+
+	if (a->narrow || a->wraps || !fits_s32((s64)a->fixed) ||
+	    (a->index != X86_REG_NONE && host_of[a->index] == DISPLACED)) {
+		emit_address(b, a, T0);
+		return (struct host_mem){ .base = T0, .index = T1 };
+	}
+	if (has_segment(a))
+		emit_rm(e, E_W, E_ONE, 0x03, T1, segment_base(b, a->seg));
+	if (a->base != X86_REG_NONE && host_of[a->base] == DISPLACED)
+		emit_rm(e, E_W, E_ONE, 0x03, T1, gpr_at(a->base));
+	else if (a->base != X86_REG_NONE && a->index == X86_REG_NONE)
+		m.base = host_of[a->base];
+	else if (a->base != X86_REG_NONE)
+		emit_rr(e, E_W, E_ONE, 0x03, T1, host_of[a->base]);
+	if (m.base == H_NONE) {
+		m.base = T1;
+		m.index = a->index == X86_REG_NONE ? H_NONE : host_of[a->index];
+		m.scale = a->scale;
+	}
+	return m;
+}
+
 struct host_mem memory_open(struct translation *b, const struct address *a, unsigned bytes, bool write, bool align)
 {
 	struct emitter *e = &b->e;
@@ -299,15 +329,12 @@ struct host_mem memory_open(struct translation *b, const struct address *a, unsi
 	retry = e->at;
 	from = memory_check(b, a, bytes, write, align);
 	fill_cold(b, a, from, retry, bytes, write, align);
-	if (address_is_simple(a))
-		return (struct host_mem){ .base = host_of[a->base], .index = T1, .disp = (s32)a->fixed };
-	emit_address(b, a, T0);
-	return (struct host_mem){ .base = T0, .index = T1 };
+	return add_addend(b, a);
 }
 
 struct host_mem memory_collapse(struct translation *b, struct host_mem m)
 {
-	if (m.index != T1)
+	if (!mem_uses(m, T1))
 		return m;
 	emit_lea(&b->e, T0, m);
 	return mem_at(T0, 0);

@@ -458,14 +458,33 @@ static void give_up(int signal)
 
 static unsigned cases = 20000;
 
+/* Handlers and tables as they were: stray stores may have hit them. */
+static void tables_restore(struct guest *g)
+{
+	static u64 tables[(GUEST_TSS + 4096 - GUEST_IDT) / 8], ptes[2048];
+	u64 *now = (u64 *)(g->memory + GUEST_TABLES);
+	u64 changed = 0;
+
+	if (!ptes[0]) {
+		memcpy(tables, g->memory + GUEST_IDT, sizeof(tables));
+		memcpy(ptes, now, sizeof(ptes));
+	}
+	memset(g->memory + GUEST_HANDLER, 0xf4, 256);
+	memcpy(g->memory + GUEST_IDT, tables, sizeof(tables));
+	for (unsigned n = 0; n < 2048; n++)
+		changed |= (now[n] ^ ptes[n]) & ~0x60ull;	/* but accessed and dirty */
+	if (changed) {
+		memcpy(now, ptes, sizeof(ptes));
+		g->vmcb->control.tlb_control = VMCB_TLB_FLUSH_ALL;
+	}
+}
+
 static void test_random_programs(void)
 {
 	static struct program p;
-	static u8 tables[GUEST_TSS + 4096 - GUEST_IDT];
 	struct itimerval often = { { 1, 0 }, { 1, 0 } }, never = { { 0, 0 }, { 0, 0 } };
 	unsigned failures = 0, faults = 0, given_up = 0;
 
-	memcpy(tables, machines[0].memory + GUEST_IDT, sizeof(tables));
 	signal(SIGALRM, give_up);
 	setitimer(ITIMER_REAL, &often, NULL);
 
@@ -481,9 +500,7 @@ static void test_random_programs(void)
 		program_make(&p);
 		for (unsigned m = 0; m < 2; m++) {
 			memcpy(machines[m].memory + GUEST_CODE, p.bytes, p.len);
-			/* stray stores may have hit these */
-			memset(machines[m].memory + GUEST_HANDLER, 0xf4, 256);
-			memcpy(machines[m].memory + GUEST_IDT, tables, sizeof(tables));
+			tables_restore(&machines[m]);
 		}
 		state_random();
 		for (unsigned m = 0; m < 2; m++) {
