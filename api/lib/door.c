@@ -368,7 +368,8 @@ void *akvm_mmap(int fd, size_t bytes, long offset)
 		return pages;
 	}
 	if (h->v && offset >= 0 && offset <= (long)RUN_BYTES && bytes <= RUN_BYTES - (size_t)offset)
-		pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+		/* Once more what is mapped already: mmap() may be the shim's, which calls this. */
+		pages = mremap((char *)h->v->run + offset, 0, bytes, MREMAP_MAYMOVE);
 	if (pages != MAP_FAILED && ring_share(h->vm->vm, pages, bytes, (u64)offset)) {
 		munmap(pages, bytes);
 		pages = MAP_FAILED;

@@ -43,10 +43,25 @@ INTERPOSE int mprotect(void *address, size_t bytes, int protection)
 	return r;
 }
 
+/* Of a vCPU: the library knows which pages are shared with others, and which are elsewhere. */
+static void *handle_map(size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+	void *r = NULL;
+
+	if ((flags & MAP_TYPE) != MAP_PRIVATE && !(protection & PROT_EXEC))
+		r = akvm_mmap(fd, bytes, offset);
+	if (r)
+		return r;
+	errno = EINVAL;
+	return MAP_FAILED;
+}
+
 INTERPOSE void *mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
 	void *r;
 
+	if (!(flags & MAP_FIXED) && akvm_is_handle(fd))
+		return handle_map(bytes, protection, flags, fd, offset);
 	if (!(flags & MAP_FIXED))
 		return real()->mmap(address, bytes, protection, flags, fd, offset);
 	akvm_remap_begin(address, bytes);
