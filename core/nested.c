@@ -140,7 +140,7 @@ static int state_set(struct vcpu *v, const struct kvm_nested_state *state)
 		vcpu_request(v, REQ_EVENT);
 		return 0;
 	}
-	if (state->size < NESTED_STATE_BYTES)
+	if (state->size < NESTED_STATE_BYTES || v->smm.on)
 		return -EINVAL;
 	return v->vm->be->nested_set(v, state);
 }

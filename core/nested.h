@@ -29,7 +29,7 @@ struct vcpu_nested {
 };
 
 /* For backend->nested_event(): what L1 may want to see as an exit. */
-enum nested_event { NESTED_PENDING /* exit_pending */, NESTED_INIT, NESTED_NMI, NESTED_INTR, NESTED_SHUTDOWN };
+enum nested_event { NESTED_PENDING /* exit_pending */, NESTED_INIT, NESTED_SMI, NESTED_NMI, NESTED_INTR, NESTED_SHUTDOWN };
 
 /*
  * A fault of a walk of L1's tables, in v->x.fault: this vector, the address is L2-physical,

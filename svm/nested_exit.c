@@ -92,8 +92,8 @@ static bool pending_take(struct vcpu *v)
 bool svm_nested_event(struct vcpu *v, enum nested_event what)
 {
 	static const u8 codes[] = {
-		[NESTED_INIT] = VMEXIT_INIT, [NESTED_NMI] = VMEXIT_NMI, [NESTED_INTR] = VMEXIT_INTR,
-		[NESTED_SHUTDOWN] = VMEXIT_SHUTDOWN,
+		[NESTED_INIT] = VMEXIT_INIT, [NESTED_SMI] = VMEXIT_SMI, [NESTED_NMI] = VMEXIT_NMI,
+		[NESTED_INTR] = VMEXIT_INTR, [NESTED_SHUTDOWN] = VMEXIT_SHUTDOWN,
 	};
 
 	if (what == NESTED_PENDING)
