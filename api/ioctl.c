@@ -107,6 +107,11 @@ static int msr_feature_list_get(struct call *c)
 	return list_get(c, msr_feature_list);
 }
 
+static int fill_hyperv(struct call *c, struct kvm_cpuid_entry2 *entries, u32 *count)
+{
+	return hyperv_cpuid_supported(!c->v || c->v->lapic, entries, count);
+}
+
 /* Fill a client's struct kvm_cpuid2 from a function that makes up to CPUID_MAX entries. */
 static int cpuid_out(struct call *c, int (*fill)(struct call *c, struct kvm_cpuid_entry2 *e, u32 *n))
 {
@@ -125,7 +130,7 @@ static int cpuid_out(struct call *c, int (*fill)(struct call *c, struct kvm_cpui
 		r = -E2BIG;
 	if (!r)
 		r = host_copy_out(c->arg + sizeof(head), entries, count * sizeof(*entries));
-	if (!r || (r == -E2BIG && c->v)) {
+	if (!r || (r == -E2BIG && c->v && fill != fill_hyperv)) {
 		/* KVM_GET_CPUID2 says how many there are even if they do not fit. */
 		int copied;
 
@@ -150,11 +155,6 @@ static int fill_nothing(struct call *c, struct kvm_cpuid_entry2 *entries, u32 *c
 	(void)entries;
 	*count = 0;
 	return 0;
-}
-
-static int fill_hyperv(struct call *c, struct kvm_cpuid_entry2 *entries, u32 *count)
-{
-	return hyperv_cpuid_supported(!c->v || c->v->lapic, entries, count);
 }
 
 static int supported_hv_cpuid(struct call *c)

@@ -23,12 +23,28 @@
 #include "core/lapic.h"
 #include "core/pv.h"
 #include "core/vm.h"
+#include "insn/insn.h"
 
 #define APIC_HZ		1000000000ull	/* lapic_timer.c counts nanoseconds */
 
 static struct host_lock_class hyperv_class = { .name = "hyperv" };
 
 /* --- CPUID ------------------------------------------------------------------------------- */
+
+/* Without SMT no vCPU ever shares a core with another. */
+static bool is_smt_possible(void)
+{
+	u32 r[4];
+
+	insn_cpuid(1, 0, r);
+	if (!(r[3] >> 28 & 1))		/* HTT */
+		return false;
+	insn_cpuid(0x80000000, 0, r);
+	if (r[0] < 0x8000001e)
+		return true;
+	insn_cpuid(0x8000001e, 0, r);
+	return r[1] >> 8 & 0xff;	/* threads of a core, less one */
+}
 
 int hyperv_cpuid_supported(bool lapic, struct kvm_cpuid_entry2 *entries, u32 *count)
 {
@@ -57,6 +73,9 @@ int hyperv_cpuid_supported(bool lapic, struct kvm_cpuid_entry2 *entries, u32 *co
 	if (room < ARRAY_LEN(all))
 		return -E2BIG;
 	__builtin_memcpy(entries, all, sizeof(all));
+	for (u32 n = 0; n < ARRAY_LEN(all); n++)
+		if (entries[n].function == HV_LEAF_RECOMMEND && !is_smt_possible())
+			entries[n].eax |= HV_NO_CORE_SHARING;
 	__builtin_memcpy(name, "Linux KVM Hv", sizeof(name));	/* clients and guests know it */
 	for (u32 n = 0; n < ARRAY_LEN(all); n++) {
 		if (entries[n].function != HV_LEAF_VENDOR && entries[n].function != HV_LEAF_DEBUG)

@@ -57,6 +57,7 @@ enum hyperv_msr {
 #define HV_USE_APIC_MSRS	BIT_U32(3)
 #define HV_USE_RELAXED_TIMING	BIT_U32(5)
 #define HV_NO_AUTO_EOI		BIT_U32(9)
+#define HV_NO_CORE_SHARING	BIT_U32(18)	/* but for what the topology says */
 #define HV_USE_CLUSTER_IPI	BIT_U32(10)
 #define HV_USE_EX_MASKS		BIT_U32(11)
 

@@ -89,7 +89,8 @@ void svm_intercepts_update(struct vcpu *v)
 		on(vmcb, VMCB_INTERCEPT_EXCEPTION(X86_BP));
 	if (!(disabled & KVM_X86_DISABLE_EXITS_HLT))
 		on(vmcb, VMCB_INTERCEPT_HLT);
-	if (!(disabled & KVM_X86_DISABLE_EXITS_PAUSE))
+	/* Without the filter each PAUSE would be an exit, and most spinning is short. */
+	if (svm_features.pause_filter && !(disabled & KVM_X86_DISABLE_EXITS_PAUSE))
 		on(vmcb, VMCB_INTERCEPT_PAUSE);
 	if (!cpuid_has(v, X86_FEATURE_RDTSCP) && !cpuid_has(v, X86_FEATURE_RDPID))
 		on(vmcb, VMCB_INTERCEPT_RDTSCP);

@@ -281,6 +281,7 @@ int svm_nested_msrpm_copy(struct vcpu *v)
 	struct host_page page;
 	const void *map;
 
+	n->msrpm12_of = 0;
 	if (!(intercept[VMCB_INTERCEPT_MSR_PROT / 32] >> VMCB_INTERCEPT_MSR_PROT % 32 & 1)) {
 		__builtin_memset(n->msrpm12, 0, PAGE_BYTES);
 		return 0;
@@ -290,7 +291,25 @@ int svm_nested_msrpm_copy(struct vcpu *v)
 		return -EFAULT;
 	__builtin_memcpy(n->msrpm12, map, PAGE_BYTES);
 	nested_page_put(v, gpa, false, &page);
+	n->msrpm12_of = n->vmcb12;
 	return 0;
+}
+
+/*
+ * An L1 that uses Hyper-V's enlightened MSR bitmap says when it has changed it: in the clean
+ * bit that VMCBs keep for software, and by a flag in the part that is the hypervisor's own.
+ */
+#define CLEAN_SOFTWARE		BIT_U64(31)
+#define ENLIGHTENMENTS_AT	0x3e0u
+#define ENLIGHTENED_MSR_BITMAP	2u
+
+static bool msrpm_is_unchanged(struct vcpu *v)
+{
+	const struct svm_nested *n = svm_of(v)->nested;
+	const u8 *enlightenments = (const u8 *)&n->control + ENLIGHTENMENTS_AT;
+
+	return (*enlightenments & ENLIGHTENED_MSR_BITMAP) && (n->control.clean & CLEAN_SOFTWARE) &&
+	       n->msrpm12_of == n->vmcb12 && v->hv && v->vm->hv.guest_os_id;
 }
 
 void svm_nested_enter(struct vcpu *v)
@@ -301,7 +320,8 @@ void svm_nested_enter(struct vcpu *v)
 	vcpu_regs_dirty(v, REGS_ALL);
 	n->control = vmcb12->control;
 	if (!svm_nested_controls_are_valid(v, &n->control, v->x.cr0) ||
-	    !svm_nested_save_is_valid(v, &vmcb12->save) || svm_nested_msrpm_copy(v)) {
+	    !svm_nested_save_is_valid(v, &vmcb12->save) ||
+	    (!msrpm_is_unchanged(v) && svm_nested_msrpm_copy(v))) {
 		vmrun_refuse(v);
 		return;
 	}

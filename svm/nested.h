@@ -26,6 +26,7 @@ struct svm_nested {
 	struct svm_host host;
 	u8 *msrpm;			/* ours or L1's */
 	u8 *msrpm12;			/* L1's first page, copied once by VMRUN: what of ours passes is there */
+	gpa_t msrpm12_of;		/* the VMCB12 that msrpm12 is of; 0: none */
 	u64 *top;			/* as struct svm_vm's */
 	struct vmcb *scratch;		/* a VMCB12 on its way in or out */
 	u64 soft_rip;			/* what injected INT n, INT3, INTO return to */

@@ -41,6 +41,10 @@ static void hyperv_create(struct tiny *t, unsigned flags, unsigned cpus, const u
 		memset(&c, 0, sizeof(c));
 		c.head.nent = TINY_CPUID_MAX;
 		MUST(cpu_ioctl(t, n, KVM_GET_CPUID2, &c));
+		hv.head.nent = 1;		/* too few: an error, and no hint */
+		EXPECT(cpu_ioctl(t, n, KVM_GET_SUPPORTED_HV_CPUID, &hv) < 0);
+		EXPECT_EQ(hv.head.nent, 1);
+		hv.head.nent = TINY_CPUID_MAX;
 		MUST(cpu_ioctl(t, n, KVM_GET_SUPPORTED_HV_CPUID, &hv));
 		for (u32 i = 0; i < c.head.nent; i++)		/* KVM's leaves make room */
 			if ((c.entry[i].function & 0xffffff00) == 0x40000000)
