@@ -380,6 +380,10 @@ int msr_get(struct vcpu *v, u32 index, u64 *data, bool host)
 
 	if (!pv_msr_is_allowed(v, index))
 		return GP;
+	if (pv_is_async_pf(index)) {
+		*data = pv_async_pf_get(v, index);
+		return 0;
+	}
 	if (hyperv_is_msr(index))
 		return hyperv_msr_get(v, index, data, host) ? UNKNOWN : 0;
 	if (row)
@@ -483,6 +487,8 @@ int msr_set(struct vcpu *v, u32 index, u64 data, bool host)
 
 	if (!pv_msr_is_allowed(v, index))
 		return GP;
+	if (pv_is_async_pf(index))
+		return pv_async_pf_set(v, index, data) ? GP : 0;
 	if (hyperv_is_msr(index))
 		return hyperv_msr_set(v, index, data, host) ? GP : 0;
 	if (row)
@@ -583,7 +589,7 @@ static const u32 saved[] = {
 	X86_MSR_KERNEL_GS_BASE, X86_MSR_SFMASK, X86_MSR_LSTAR, X86_MSR_TSC, X86_MSR_PAT,
 	X86_MSR_VM_HSAVE_PA, X86_MSR_TSC_AUX,
 	MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW,
-	MSR_KVM_STEAL_TIME, MSR_KVM_POLL_CONTROL, MSR_KVM_PV_EOI_EN, MSR_PLATFORM_INFO, MSR_MISC_FEATURES,
+	MSR_KVM_ASYNC_PF_EN, MSR_KVM_ASYNC_PF_INT, MSR_KVM_ASYNC_PF_ACK, MSR_KVM_STEAL_TIME, MSR_KVM_POLL_CONTROL, MSR_KVM_PV_EOI_EN, MSR_PLATFORM_INFO, MSR_MISC_FEATURES,
 	X86_MSR_TSC_ADJUST, X86_MSR_TSC_DEADLINE, MSR_MISC_ENABLE, MSR_MCG_STATUS, MSR_MCG_CTL,
 	MSR_SMBASE, MSR_SMI_COUNT, MSR_HWCR, MSR_UCODE_REV, MSR_OSVW_LENGTH, MSR_OSVW_STATUS, X86_MSR_DEBUGCTL,
 	MSR_POWER_CTL, MSR_MTRR_DEF_TYPE, MSR_MTRR_FIX64K, MSR_MTRR_FIX16K, MSR_MTRR_FIX16K + 1, MSR_MTRR_FIX4K,

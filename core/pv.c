@@ -62,6 +62,10 @@ bool pv_msr_is_allowed(struct vcpu *v, u32 msr)
 		return pv_has(v, KVM_FEATURE_CLOCKSOURCE2);
 	case MSR_KVM_STEAL_TIME:
 		return pv_has(v, KVM_FEATURE_STEAL_TIME);
+	case MSR_KVM_ASYNC_PF_EN:
+		return pv_has(v, KVM_FEATURE_ASYNC_PF);
+	case MSR_KVM_ASYNC_PF_INT: case MSR_KVM_ASYNC_PF_ACK:
+		return pv_has(v, KVM_FEATURE_ASYNC_PF_INT);
 	case MSR_KVM_PV_EOI_EN:
 		return pv_has(v, KVM_FEATURE_PV_EOI);
 	case MSR_KVM_POLL_CONTROL:
@@ -69,6 +73,38 @@ bool pv_msr_is_allowed(struct vcpu *v, u32 msr)
 	default:
 		return true;
 	}
+}
+
+/* --- async page faults ------------------------------------------------------------------ */
+
+#define ASYNC_PF_RESERVED	0x30ull		/* of _EN: between its flags and the address */
+
+bool pv_is_async_pf(u32 msr)
+{
+	return msr == MSR_KVM_ASYNC_PF_EN || msr == MSR_KVM_ASYNC_PF_INT || msr == MSR_KVM_ASYNC_PF_ACK;
+}
+
+int pv_async_pf_set(struct vcpu *v, u32 msr, u64 data)
+{
+	switch (msr) {
+	case MSR_KVM_ASYNC_PF_EN:
+		if ((data & ASYNC_PF_RESERVED) || (!v->lapic && data))
+			return 1;
+		v->async_pf_msr = data;
+		return 0;
+	case MSR_KVM_ASYNC_PF_INT:
+		if (data >> 8)
+			return 1;
+		v->async_pf_vector = data;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+u64 pv_async_pf_get(struct vcpu *v, u32 msr)
+{
+	return msr == MSR_KVM_ASYNC_PF_EN ? v->async_pf_msr : msr == MSR_KVM_ASYNC_PF_INT ? v->async_pf_vector : 0;
 }
 
 /* --- the end of an interrupt -------------------------------------------------------- */

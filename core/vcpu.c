@@ -163,7 +163,7 @@ void vcpu_reset(struct vcpu *v, bool init)
 	}
 	smm_switch(v, false);
 	v->smm.pending = false;
-	v->eoi_msr = 0;
+	v->eoi_msr = v->async_pf_msr = v->async_pf_vector = 0;
 	v->eoi_offered = false;
 	be->shadow_set(v, 0);
 	be->nmi_masked_set(v, false);

@@ -121,6 +121,29 @@ static void cpuid_faulting_is_the_guests_to_turn_on(void)
 	script_destroy();
 }
 
+static void async_page_faults_are_never_reported(void)
+{
+	u64 data;
+
+	script_create(true);
+	EXPECT_EQ(msr_set(script.v, MSR_KVM_ASYNC_PF_EN, 0x1010, false), 1);
+	EXPECT_EQ(msr_set(script.v, MSR_KVM_ASYNC_PF_INT, 0x100, false), 1);
+	EXPECT_EQ(msr_set(script.v, MSR_KVM_ASYNC_PF_INT, 0xf3, false), 0);
+	EXPECT_EQ(msr_set(script.v, MSR_KVM_ASYNC_PF_EN, 0x1000 | 9, false), 0);
+	EXPECT_EQ(msr_set(script.v, MSR_KVM_ASYNC_PF_ACK, 1, false), 0);
+	EXPECT_EQ(msr_get(script.v, MSR_KVM_ASYNC_PF_EN, &data, true), 0);
+	EXPECT_EQ(data, 0x1009);
+	EXPECT_EQ(msr_get(script.v, MSR_KVM_ASYNC_PF_INT, &data, true), 0);
+	EXPECT_EQ(data, 0xf3);
+	vcpu_reset(script.v, true);
+	EXPECT_EQ(msr_get(script.v, MSR_KVM_ASYNC_PF_EN, &data, true), 0);
+	EXPECT_EQ(data, 0);
+	script_destroy();
+	script_create(false);
+	EXPECT_EQ(msr_set(script.v, MSR_KVM_ASYNC_PF_EN, 1, false), 1);	/* nobody to interrupt */
+	script_destroy();
+}
+
 /* --- PV EOI ---------------------------------------------------------------------------------- */
 
 #define WORD 0x2000u
@@ -326,6 +349,7 @@ int main(void)
 	TEST(writes_wait_in_the_ring);
 	TEST(features_are_enforced_when_asked);
 	TEST(cpuid_faulting_is_the_guests_to_turn_on);
+	TEST(async_page_faults_are_never_reported);
 	TEST(eoi_without_exit);
 	TEST(waiting_is_stolen_time);
 	TEST(machine_checks);
