@@ -79,4 +79,8 @@ struct soft_counters {
 };
 void soft_counters(const struct soft_cpu *cpu, struct soft_counters *out);
 
+/* Translated code, one call for each block: where it is, of how many bytes, and the guest's address of it. */
+typedef void soft_block_fn(void *arg, u64 host, u64 bytes, u64 rip);
+void soft_blocks(const struct soft_cpu *cpu, soft_block_fn *fn, void *arg);
+
 #endif

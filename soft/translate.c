@@ -41,6 +41,17 @@ void soft_translator_init(struct soft_cpu *c, struct soft_translator *t, const s
 	atomic_fetch_add(&processors, 1u);
 }
 
+void soft_blocks(const struct soft_cpu *c, soft_block_fn *fn, void *arg)
+{
+	const struct soft_translator *t = c->translator;
+
+	for (u32 n = 0; t && n < t->blocks; n++) {
+		u64 end = n + 1 < t->blocks ? t->block[n + 1].entry : t->used;
+
+		fn(arg, (u64)t->code.run + t->block[n].entry, end - t->block[n].entry, t->block[n].rip);
+	}
+}
+
 /* --- from translated code ------------------------------------------------------------------------------ */
 
 /* The instruction that info is about, and the rest of its block, are not executed after all. */

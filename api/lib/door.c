@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "api/ioctl.h"
+#include "api/lib/profile.h"
 #include "api/lib/ring.h"
 #include "api/lib/stats.h"
 #include "base/checked.h"
@@ -306,6 +307,7 @@ static void library_init(void)
 	const char *nested = getenv("ANYKVM_NPT");
 
 	soft_translate(!getenv("ANYKVM_INTERPRET"));	/* anykvm run --interpret */
+	profile_begin();
 	insn_soft_init();
 	core_use_nested(!nested || strcmp(nested, "0"));
 	host_posix_set_processor(&processor);

@@ -107,6 +107,16 @@ void insn_soft_counters(struct soft_counters *out)
 	}
 }
 
+void insn_soft_blocks(soft_block_fn *fn, void *arg)
+{
+	for (unsigned n = 0; n < PROCESSORS; n++) {
+		const struct soft_cpu *c = atomic_load_acquire(&processors[n]);
+
+		if (c)
+			soft_blocks(c, fn, arg);
+	}
+}
+
 void insn_cpuid(u32 leaf, u32 subleaf, u32 out[4])
 {
 	soft_cpuid(leaf, subleaf, out);

@@ -19,5 +19,7 @@ void insn_soft_ack(unsigned cpu);
 
 /* [any] Sums over all processors. */
 void insn_soft_counters(struct soft_counters *out);
+/* [any] Translated code of all processors, which stand still meanwhile. */
+void insn_soft_blocks(soft_block_fn *fn, void *arg);
 
 #endif
