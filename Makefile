@@ -7,6 +7,7 @@
 #   make modules  build kvm.ko and kvm-amd.ko for Debian's kernel, in build/module
 #   make suites   the reference suites as a scoreboard: KUT=<built kvm-unit-tests> SELFTESTS=<Linux sources>
 #   make bench    the yardstick: native, QEMU TCG and ours side by side
+#   make exits    what an exit costs on our modules and on Linux's, in instructions
 #   make fmt      clang-format over the lines changed since the last commit
 #
 # Folders obey the dependency rule of ARCHITECTURE.md; tools/audit checks it.  Every *.c of
@@ -157,6 +158,11 @@ ON        ?= modules
 suites:
 	@$(MAKE) --no-print-directory -s all modules
 	@tests/suites/run --on $(ON) --kut "$(KUT)" --selftests "$(SELFTESTS)" $(SUITES)
+
+exits:
+	@tools/install bench
+	@$(MAKE) --no-print-directory -s -j2 all guest
+	@bench/exits $(BENCH)
 
 # Only lines that changed since the last commit: tables and macros are laid out by hand.
 fmt:

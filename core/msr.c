@@ -175,6 +175,8 @@ static int misc_enable_set(struct vcpu *v, u64 data, bool host)
 
 	if (!host && ((data ^ v->misc_enable) & fixed))
 		return GP;
+	if (data == v->misc_enable)
+		return 0;
 	v->misc_enable = data;
 	cpuid_update_runtime(v);
 	return 0;

@@ -260,7 +260,8 @@ static enum next exit_msr_write(struct vcpu *v, const struct exit *e)
 	VCPU_COUNT(v, msr_exits);
 	if (r)
 		return msr_refused(v, e, r, true, data);
-	vcpu_request(v, REQ_EVENT);
+	if (v->lapic)		/* TPR, EOI, ICR; or its mode */
+		vcpu_request(v, REQ_EVENT);
 	return skip(v, e);
 }
 

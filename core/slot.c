@@ -66,9 +66,26 @@ struct slot *slot_find_in(struct vm *vm, unsigned in, gfn_t gfn)
 	return gfn - s->gfn < s->pages ? s : NULL;
 }
 
+/* Most look-ups of a vCPU end where its last one did. */
 struct slot *vcpu_slot_find(struct vcpu *v, gfn_t gfn)
 {
-	return slot_find_in(v->vm, v->smm.on, gfn);
+	const struct slots *slots = atomic_load_acquire(&v->vm->slots);
+	const struct slot_space *space;
+	struct slot *s;
+	u32 n;
+
+	if (!slots)
+		return NULL;
+	space = &slots->space[v->smm.on];
+	s = space->by_gfn[v->last_slot];	/* NULL beyond count */
+	if (LIKELY(s && gfn - s->gfn < s->pages))
+		return s;
+	n = slot_after(space, gfn);
+	if (!n)
+		return NULL;
+	v->last_slot = n - 1;
+	s = space->by_gfn[n - 1];
+	return gfn - s->gfn < s->pages ? s : NULL;
 }
 
 struct slot *slot_by_id(struct vm *vm, u32 id)

@@ -137,6 +137,7 @@ struct vcpu {
 	u64 eff_dr[8];
 
 	struct dirty_ring dirty_ring;
+	u32 last_slot;		/* where vcpu_slot_find() ended; below SLOT_COUNT */
 	struct shadow shadow;	/* without nested paging; with it, of L2 */
 	struct vcpu_nested nested;
 
