@@ -170,5 +170,5 @@ fmt:
 
 clean:
 	rm -rf build build-asan build-tsan
-.PHONY: all unit run guest modules test check bench suites fmt clean
+.PHONY: all unit run guest modules test check bench exits suites fmt clean
 .SECONDARY:
