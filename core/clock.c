@@ -260,15 +260,18 @@ static int system_time_write(struct vcpu *v, u8 flags)
 {
 	gpa_t page = v->system_time_msr & ~1ull;
 	struct system_time t;
+	u32 version;
 	u8 old_flags;
 
-	if (guest_read(v->vm, page + offsetof(struct system_time, flags), &old_flags, 1))
+	if (guest_read(v->vm, page + offsetof(struct system_time, flags), &old_flags, 1) ||
+	    guest_read(v->vm, page, &version, sizeof(version)))
 		return -EFAULT;
 	system_time_make(v, &t);
 	t.flags |= (old_flags & SYSTEM_TIME_STOPPED) | flags;
 
-	v->clock_version = (v->clock_version | 1) + 2;
-	t.version = v->clock_version;
+	/* The page's own count goes on: a guest that was moved while it read must not meet its number again. */
+	version = (version | 1) + 2;
+	t.version = version;
 	if (guest_write(v->vm, page, &t.version, sizeof(t.version)))
 		return -EFAULT;
 	atomic_fence();
@@ -276,7 +279,7 @@ static int system_time_write(struct vcpu *v, u8 flags)
 			sizeof(t) - sizeof(t.version)))
 		return -EFAULT;
 	atomic_fence();
-	t.version = ++v->clock_version;
+	t.version = version + 1;
 	return guest_write(v->vm, page, &t.version, sizeof(t.version));
 }
 

@@ -532,14 +532,18 @@ static u32 state_value(const struct kvm_lapic_state *s, unsigned offset)
 int lapic_get(struct vcpu *v, struct kvm_lapic_state *s)
 {
 	struct lapic *l = v->lapic;
+	u32 count;
 
 	if (!l)
 		return -EINVAL;
 	__builtin_memset(s, 0, sizeof(*s));
+	/* The count before the IRR: if the timer expires in between, rather both than neither. */
+	count = lapic_timer_count(l);
+	lapic_timer_settle(l);
 	for (unsigned offset = 0; offset < sizeof(s->regs); offset += 0x10)
 		state_put(s, offset, lapic_reg(l, offset));
 	state_put(s, APIC_PPR, ppr(l));
-	state_put(s, APIC_TMCCT, lapic_timer_count(l));
+	state_put(s, APIC_TMCCT, count);
 	if (lapic_is_x2(l) && !v->vm->x2apic_32bit)
 		state_put(s, APIC_ID, v->id << 24);
 	return 0;

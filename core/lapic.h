@@ -64,6 +64,7 @@ struct lapic_timer {
 	struct host_spin lock;
 	enum lapic_timer_mode mode;
 	bool armed;
+	bool firing;		/* the callback has found it due, and not yet raised the interrupt */
 	u32 divide;		/* 1 ... 128 */
 	u64 period_ns;		/* of TMICT; clamped if periodic */
 	u64 target_ns;		/* in host_now(), when armed */
@@ -163,6 +164,7 @@ void lapic_timer_divide(struct lapic *l);	/* TDCR changed: keep the elapsed part
 void lapic_timer_start(struct lapic *l, u32 count);
 void lapic_timer_stop(struct lapic *l);
 u32  lapic_timer_count(struct lapic *l);	/* TMCCT */
+void lapic_timer_settle(struct lapic *l);	/* raise what is due now, though its callback is late */
 /* The guest's TSC jumped: a deadline moves in host time. */
 void lapic_timer_tsc_changed(struct vcpu *v);
 

@@ -54,6 +54,25 @@ static void timer_fired(struct host_timer *timer)
 	u64 flags = host_spin_lock(&l->timer.lock);
 	bool due = timer_turn(&l->timer, host_now());
 
+	l->timer.firing = due;
+	host_spin_unlock(&l->timer.lock, flags);
+	if (!due)
+		return;
+	lapic_local(l, APIC_LVT_TIMER);
+	flags = host_spin_lock(&l->timer.lock);
+	l->timer.firing = false;
+	host_spin_unlock(&l->timer.lock, flags);
+}
+
+/*
+ * For who reads the state to carry it elsewhere: an interrupt that is neither in the IRR yet
+ * nor in a count that is left would be lost.  A callback that is on its way may raise it again.
+ */
+void lapic_timer_settle(struct lapic *l)
+{
+	u64 flags = host_spin_lock(&l->timer.lock);
+	bool due = timer_turn(&l->timer, host_now()) || l->timer.firing;
+
 	host_spin_unlock(&l->timer.lock, flags);
 	if (due)
 		lapic_local(l, APIC_LVT_TIMER);

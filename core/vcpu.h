@@ -118,7 +118,6 @@ struct vcpu {
 	/* time */
 	u64 tsc_offset, tsc_adjust, tsc_khz;
 	u64 system_time_msr, steal_time_msr, async_pf_msr, async_pf_vector, eoi_msr;
-	u32 clock_version;
 	u64 run_delay;		/* the thread's wait when steal time was last told */
 	bool eoi_offered;	/* core/pv.h */
 	bool pv_enforced;	/* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */

@@ -176,6 +176,13 @@ static void the_page_tells_the_time(void)
 	memcpy(&p, chips.ram + page_of(1), sizeof(p));
 	EXPECT_EQ(p.flags, 1);
 	EXPECT_EQ(p.version & 1, 0);
+
+	/* A page that came from elsewhere goes on from its number, which its reader may have seen. */
+	p.version = 1000;
+	memcpy(chips.ram + page_of(1), &p, sizeof(p));
+	clock_update(&chips.vcpu[1]);
+	memcpy(&p, chips.ram + page_of(1), sizeof(p));
+	EXPECT_EQ(p.version, 1004);
 	chips_destroy();
 }
 

@@ -301,6 +301,26 @@ static void an_expired_one_shot_stays_expired(void)
 	chips_destroy();
 }
 
+static void an_expiry_whose_callback_is_late_is_in_the_state(void)
+{
+	struct kvm_lapic_state s;
+
+	start();
+	apic_out(0, APIC_LVT_TIMER, VECTOR);
+	apic_out(0, APIC_TMICT, 1000);
+	sim.now += 1000;
+	lapic_get(&chips.vcpu[0], &s);
+	chips_destroy();
+
+	start();
+	EXPECT_EQ(lapic_set(&chips.vcpu[0], &s), 0);
+	EXPECT_EQ(apic_in(0, APIC_TMCCT), 0);
+	EXPECT_EQ(apic_drain(0, VECTOR), 1);
+	sim_clock_advance(SECOND);
+	EXPECT_EQ(apic_drain(0, VECTOR), 0);
+	chips_destroy();
+}
+
 /*
  * Random arming, disarming, saving, restoring and time, against a model that only knows
  * when the next interrupt is due.
@@ -371,6 +391,7 @@ int main(void)
 	TEST(one_shot_state_survives);
 	TEST(periodic_state_survives);
 	TEST(an_expired_one_shot_stays_expired);
+	TEST(an_expiry_whose_callback_is_late_is_in_the_state);
 	TEST(random_deadlines);
 	return test_status();
 }
