@@ -25,11 +25,16 @@ class Machine:
 
     alive = []          # to be ended after each case, however it went
 
-    def __init__(self, argv, **popen):
+    def __init__(self, argv, tty=None, **popen):
         self.text = ""          # all that came out
         self.at = 0             # how far expect() has looked
-        self.child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      stderr=subprocess.STDOUT, **popen)
+        if tty:                 # the two ends of a terminal, instead of pipes
+            self.child = subprocess.Popen(argv, stdin=tty[1], stdout=tty[1], stderr=subprocess.STDOUT, **popen)
+            self.child.stdin, self.child.stdout = open(os.dup(tty[0]), "wb", buffering=0), open(tty[0], "rb", buffering=0)
+            os.close(tty[1])
+        else:
+            self.child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                          stderr=subprocess.STDOUT, **popen)
         Machine.alive.append(self)
 
     def read(self, seconds):
