@@ -526,11 +526,15 @@ static void root_free(struct vm *vm, u64 *root)
 	table_free(vm, root);
 }
 
+void mmu_detach(struct vm *vm)
+{
+	host_space_detach(vm->space);
+}
+
 void mmu_fini(struct vm *vm)
 {
 	struct mmu *mmu = &vm->mmu;
 
-	host_space_detach(vm->space);
 	host_free_pages(mmu->spare, 0);
 	if (!mmu->root)
 		return;

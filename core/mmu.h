@@ -36,7 +36,8 @@ struct mmu {
 
 /* Attaches to the owner's space (vm->space), too. */
 int  mmu_init(struct vm *vm);			/* [sleep] -ENOMEM */
-void mmu_fini(struct vm *vm);
+void mmu_detach(struct vm *vm);			/* [sleep] no invalidation after it, which kicks vCPUs */
+void mmu_fini(struct vm *vm);			/* [sleep] after mmu_detach() */
 
 enum mmu_fault { MMU_FIXED, MMU_DEVICE /* no slot: emulate */, MMU_READONLY /* write to read-only slot: emulate */,
 		 MMU_BAD /* -EFAULT to the client */, MMU_RETRY,

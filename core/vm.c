@@ -109,6 +109,7 @@ int vm_create(unsigned long type, struct vm **out)
 	return 0;
 
 fini_mmu:
+	mmu_detach(vm);
 	mmu_fini(vm);
 fini_srcu:
 	host_srcu_fini(&vm->srcu);
@@ -121,9 +122,10 @@ leave:
 
 void vm_destroy(struct vm *vm)
 {
-	/* Nothing may reach the vCPUs any more before they go: events first, then chips. */
+	/* Nothing may reach the vCPUs any more before they go: events first, then chips and memory. */
 	eventfd_fini(vm);
 	irq_fini(vm);
+	mmu_detach(vm);
 	for (u32 n = 0; n < vm->vcpu_count; n++)
 		vcpu_destroy(vm->vcpus[n]);
 	coalesced_fini(vm);

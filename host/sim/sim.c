@@ -258,9 +258,14 @@ int host_space_attach(const struct host_space_ops *ops, void *arg, void **space)
 	return -ENOMEM;
 }
 
+/* As in a kernel, leaving invalidates everything once more. */
 void host_space_detach(void *space)
 {
+	struct space *s = space;
+
 	MAY_SLEEP();
+	s->ops->invalidate_begin(s->arg, 0, ~0ull);
+	s->ops->invalidate_end(s->arg, 0, ~0ull);
 	for (unsigned n = 0; n < SPACES; n++)
 		if (spaces[n] == space)
 			spaces[n] = NULL;
