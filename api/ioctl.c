@@ -279,22 +279,22 @@ static int vm_enable_cap(struct call *c)
 
 static int create_vcpu(struct call *c)
 {
+	void *reserved, *run;
 	struct vcpu *v;
-	void *run;
 	int r;
 
 	if (c->arg > ~0u)
 		return -EINVAL;
-	run = the_door->run_alloc();
-	if (!run)
-		return -ENOMEM;
+	r = the_door->vcpu_reserve(&reserved, &run);
+	if (r)
+		return r;
 	r = vcpu_create(c->vm, (u32)c->arg, run, &v);
 	if (r) {
-		the_door->run_free(run);
+		the_door->vcpu_unreserve(reserved);
 		return r;
 	}
-	/* The vCPU is the VM's now and goes with it, handle or not; so do its pages. */
-	return the_door->install_vcpu(v, run);
+	/* The vCPU is the VM's now and goes with it; so do its pages. */
+	return the_door->install_vcpu(v, reserved);
 }
 
 static int set_user_memory_region(struct call *c)

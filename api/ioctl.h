@@ -20,12 +20,15 @@ struct door {
 	 * thing done to a new object: another thread may use it at once.
 	 */
 	int (*install_vm)(struct vm *vm);
-	int (*install_vcpu)(struct vcpu *v, void *run);
+	int (*install_vcpu)(struct vcpu *v, void *reserved);
 	/* A handle to read statistics from (core/stats.h); v NULL: the VM's.  -errno */
 	int (*install_stats)(struct vm *vm, struct vcpu *v);
-	/* The pages of vcpu_create(); NULL without memory.  Freed if it is never installed. */
-	void *(*run_alloc)(void);
-	void (*run_free)(void *run);
+	/*
+	 * What a vCPU's handle takes, so that installing it does not fail: 0 or -errno.  *run
+	 * are the pages of vcpu_create().  Undone if there is no vCPU to install.
+	 */
+	int (*vcpu_reserve)(void **reserved, void **run);
+	void (*vcpu_unreserve)(void *reserved);
 };
 void ioctl_set_door(const struct door *door);
 

@@ -210,59 +210,42 @@ static int install_vm(struct vm *vm)
 	return fd;
 }
 
-static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct run_pages *spare;		/* allocated, and not yet a VM's */
-
-static void *run_alloc(void)
+static int vcpu_reserve(void **reserved, void **pages)
 {
 	struct run_pages *run = calloc(1, sizeof(*run));
+	int error;
 
 	if (!run)
-		return NULL;
+		return -ENOMEM;
 	run->fd = memfd_create("anykvm-vcpu", MFD_CLOEXEC);
 	if (run->fd < 0 || ftruncate(run->fd, RUN_BYTES))
 		goto fail;
 	run->pages = mmap(NULL, RUN_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, run->fd, 0);
 	if (run->pages == MAP_FAILED)
 		goto fail;
-	pthread_mutex_lock(&spare_lock);
-	run->next = spare;
-	spare = run;
-	pthread_mutex_unlock(&spare_lock);
-	return run->pages;
+	*reserved = run;
+	*pages = run->pages;
+	return 0;
 fail:
+	error = errno;
 	if (run->fd >= 0)
 		close(run->fd);
 	free(run);
-	return NULL;
+	return -error;
 }
 
-static struct run_pages *spare_take(void *pages)
+static void vcpu_unreserve(void *reserved)
 {
-	struct run_pages **at, *run;
-
-	pthread_mutex_lock(&spare_lock);
-	for (at = &spare; *at && (*at)->pages != pages; at = &(*at)->next)
-		;
-	run = *at;
-	if (run)
-		*at = run->next;
-	pthread_mutex_unlock(&spare_lock);
-	return run;
-}
-
-static void run_free(void *pages)
-{
-	struct run_pages *run = spare_take(pages);
+	struct run_pages *run = reserved;
 
 	munmap(run->pages, RUN_BYTES);
 	close(run->fd);
 	free(run);
 }
 
-static int install_vcpu(struct vcpu *v, void *pages)
+static int install_vcpu(struct vcpu *v, void *reserved)
 {
-	struct run_pages *run = spare_take(pages);
+	struct run_pages *run = reserved;
 	struct vm_ref *ref = vm_refs_find(v->vm);
 	int fd = run->fd;
 
@@ -278,8 +261,8 @@ static const struct door library_door = {
 	.install_vm = install_vm,
 	.install_vcpu = install_vcpu,
 	.install_stats = stats_file_open,
-	.run_alloc = run_alloc,
-	.run_free = run_free,
+	.vcpu_reserve = vcpu_reserve,
+	.vcpu_unreserve = vcpu_unreserve,
 };
 
 /* --- what the client calls -------------------------------------------------------- */

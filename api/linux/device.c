@@ -45,9 +45,11 @@ struct machine {
 };
 
 struct processor {
-	struct machine *machine;
+	struct machine *machine;	/* NULL until it stands for a vCPU */
 	struct vcpu *v;
 	void *run;
+	int fd;				/* reserved, until then */
+	struct file *file;
 	struct list_head link;
 	bool has_mask;			/* KVM_SET_SIGNAL_MASK */
 	sigset_t mask;
@@ -182,7 +184,12 @@ static int vcpu_release(struct inode *inode, struct file *file)
 {
 	struct processor *p = file->private_data;
 
-	machine_put(p->machine);
+	if (p->machine) {
+		machine_put(p->machine);
+	} else {		/* it never came to be a vCPU's */
+		run_pages_free(p->run);
+		kfree(p);
+	}
 	return 0;
 }
 
@@ -328,44 +335,67 @@ free:
 	return fd;
 }
 
-/* From here on the pages are the machine's, whether or not there will be a file. */
-static int install_vcpu(struct vcpu *v, void *run)
+static int vcpu_reserve(void **reserved, void **run)
 {
-	struct processor *p = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	struct processor *p = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
+	int r = -ENOMEM;
+
+	if (!p)
+		return r;
+	p->run = alloc_pages_exact(RUN_BYTES, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	if (!p->run)
+		goto free;
+	r = p->fd = get_unused_fd_flags(O_CLOEXEC);
+	if (r < 0)
+		goto free_run;
+	p->file = anon_inode_getfile("kvm-vcpu", &vcpu_files, p, O_RDWR);
+	if (IS_ERR(p->file)) {
+		r = PTR_ERR(p->file);
+		goto put_fd;
+	}
+	*reserved = p;
+	*run = p->run;
+	return 0;
+put_fd:
+	put_unused_fd(p->fd);
+free_run:
+	run_pages_free(p->run);
+free:
+	kfree(p);
+	return r;
+}
+
+/* The rest goes when the file does: vcpu_release(). */
+static void vcpu_unreserve(void *reserved)
+{
+	struct processor *p = reserved;
+
+	put_unused_fd(p->fd);
+	fput(p->file);
+}
+
+static int install_vcpu(struct vcpu *v, void *reserved)
+{
+	struct processor *p = reserved;
 	struct machine *m = machine_find(door_vcpu_vm(v));
-	struct file *file;
-	int fd;
+	int fd = p->fd;
 
 	p->machine = m;
 	p->v = v;
-	p->run = run;
 	spin_lock(&machines_lock);
 	list_add(&p->link, &m->processors);
 	spin_unlock(&machines_lock);
-	fd = get_unused_fd_flags(O_CLOEXEC);
-	if (fd < 0)
-		return fd;
-	file = anon_inode_getfile("kvm-vcpu", &vcpu_files, p, O_RDWR);
-	if (IS_ERR(file)) {
-		put_unused_fd(fd);
-		return PTR_ERR(file);
-	}
 	refcount_inc(&m->files);
-	fd_install(fd, file);
+	fd_install(fd, p->file);
 	return fd;
-}
-
-static void *run_alloc(void)
-{
-	return alloc_pages_exact(RUN_BYTES, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 }
 
 static const struct door module_door = {
 	.install_vm = install_vm,
 	.install_vcpu = install_vcpu,
 	.install_stats = install_stats,
-	.run_alloc = run_alloc,
-	.run_free = run_pages_free,
+	.vcpu_reserve = vcpu_reserve,
+	.vcpu_unreserve = vcpu_unreserve,
 };
 
 /* --- the system ---------------------------------------------------------------------------- */
