@@ -125,7 +125,10 @@ bool fpu_xcr0_is_valid(u64 xcr0, u64 allowed)
 	return true;
 }
 
-/* The state with every component explicit: initial where XSTATE_BV says so. */
+/*
+ * The state with every component explicit: initial where XSTATE_BV says so.  A processor may save
+ * components that its guest cannot have, such as PKRU; those are left out.
+ */
 static void explicit_state(struct vcpu *v, struct fpu_state *out)
 {
 	struct fpu_legacy *from = legacy(v->fpu), *to = legacy(out);
