@@ -42,6 +42,7 @@ static void segments_get(struct x86 *x, const struct vmcb_save *save)
 	x->seg[X86_GS] = save->gs;
 	x->seg[X86_LDTR] = save->ldtr;
 	x->seg[X86_TR] = save->tr;
+	x->seg[X86_TR].attr |= 2;	/* busy, which some processors do not keep in their TR */
 	x->gdtr = segment_table(save->gdtr);
 	x->idtr = segment_table(save->idtr);
 	x->cpl = save->cpl & 3;

@@ -5,7 +5,8 @@
  * void insn_hw_vmrun(hpa_t vmcb, hpa_t host, u64 gpr[16]);
  *
  * Called with interrupts and GIF off.  VMRUN holds interrupts back by the host's RFLAGS.IF,
- * so that is set while GIF still keeps them out of the host.  VMRUN restores RAX and RSP;
+ * so that is set while GIF still keeps them out of the host, one instruction ahead: some processors
+ * let the guest inherit the shadow of an STI right before VMRUN.  VMRUN restores RAX and RSP;
  * FS, GS (that is: per-CPU data) and the system-call MSRs are the guest's from the first VMLOAD
  * to the second, between which nothing but this file runs.
  *
@@ -59,8 +60,8 @@ SYM_FUNC_START(insn_hw_vmrun)
 	mov	GPR(15)(%rax), %r15
 
 	mov	AT_VMCB(%rsp), %rax
+	sti
 1:	vmload	%rax
-2:	sti
 3:	vmrun	%rax
 4:	cli
 5:	vmsave	%rax
@@ -113,7 +114,7 @@ SYM_FUNC_START(insn_hw_vmrun)
 	RET
 
 	/* A reboot switches AMD-V off under us: then these are #UD, and do nothing. */
-	_ASM_EXTABLE(1b, 2b)
+	_ASM_EXTABLE(1b, 3b)
 	_ASM_EXTABLE(3b, 4b)
 	_ASM_EXTABLE(5b, 6b)
 	_ASM_EXTABLE(7b, 8b)
