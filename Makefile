@@ -5,6 +5,7 @@
 #   make test     install what is missing, build, run the tests (about ten minutes)
 #   make check    the slow and sanitized tests too
 #   make modules  build kvm.ko and kvm-amd.ko for Debian's kernel, in build/module
+#   make dkms-deb build/anykvm-dkms.deb, a Debian package of the modules' sources for DKMS
 #   make suites   the reference suites as a scoreboard: KUT=<built kvm-unit-tests> SELFTESTS=<Linux sources>
 #   make bench    the yardstick: native, QEMU TCG and ours side by side
 #   make exits    what an exit costs on our modules and on Linux's, in instructions
@@ -110,6 +111,23 @@ unit-$(1): $$(tests_$(1))
 -include $$(wildcard $(BUILD)/tests/$(1)/*.d)
 endef
 $(foreach a,$(AREAS),$(eval $(call AREA_RULES,$(a))))
+
+# The programs of tests/guest once more, over a real /dev/kvm, and those for that alone:
+# static, for tests/module's machine.
+tests_dev_kvm := $(addprefix $(BUILD)/tests/dev-kvm/,$(notdir $(basename $(wildcard tests/guest/test_*.c tests/module/test_*.c))))
+dev_kvm_archives := $(foreach f,x86 base,$(call archive_of,$(f)))
+dev_kvm_link = @mkdir -p $(@D) && echo "  CCLD    $< (/dev/kvm)" && \
+	$(CC) $(CFLAGS_ALL) -DTINY_DEV_KVM -static -o $@ $< tests/module/dev_kvm.c $(dev_kvm_archives)
+$(tests_dev_kvm): tests/module/dev_kvm.c tests/guest/tiny.h tests/test.h $(dev_kvm_archives)
+$(BUILD)/tests/dev-kvm/%: tests/guest/%.c
+	$(dev_kvm_link)
+$(BUILD)/tests/dev-kvm/%: tests/module/%.c
+	$(dev_kvm_link)
+.PHONY: unit-dev-kvm build-tests-dev-kvm
+build-tests-dev-kvm: $(tests_dev_kvm)
+unit-dev-kvm: $(tests_dev_kvm)
+	@tools/run-tests $^
+
 unit: $(foreach a,$(AREAS),$(tests_$(a)))
 	@tools/run-tests $^
 
@@ -138,12 +156,16 @@ modules: $(GUEST)/version
 	@module/link . build/module
 	@$(MAKE) --no-print-directory -C build/module KDIR=$(or $(KDIR),$(CURDIR)/build/kernel/build) modules
 
+dkms-deb:
+	@module/package . build/anykvm-dkms.deb
+	@echo build/anykvm-dkms.deb
+
 test:
 	@tools/install test
 	@tests/run fast
 
 check:
-	@tools/install test
+	@tools/install test debug
 	@tests/run slow
 
 bench:
@@ -170,5 +192,5 @@ fmt:
 
 clean:
 	rm -rf build build-asan build-tsan
-.PHONY: all unit run guest modules test check bench exits suites fmt clean
+.PHONY: all unit run guest modules dkms-deb test check bench exits suites fmt clean
 .SECONDARY:

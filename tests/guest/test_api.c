@@ -7,6 +7,8 @@
  */
 #include "tests/guest/tiny.h"
 
+#include <sys/resource.h>
+
 enum handle_kind { SYSTEM_HANDLE, VM_HANDLE, VCPU_HANDLE };
 enum argument { VALUE, IN, OUT, INOUT, SELF };
 
@@ -400,6 +402,31 @@ static void dirty_rings_are_mapped(void)
 
 /* --- errors ------------------------------------------------------------------------------------ */
 
+/* No descriptor is left to give: what was made for it is unmade. */
+static void descriptors_run_out(void)
+{
+	struct rlimit limit;
+	struct tiny t;
+	int fd;
+
+	tiny_create(&t, 0, 1);
+	fd = dup(t.vm);
+	close(fd);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = (rlim_t)fd;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	for (unsigned n = 0; n < 8; n++) {
+		EXPECT_EQ(akvm_ioctl(t.system, KVM_CREATE_VM, 0), -EMFILE);
+		EXPECT_EQ(akvm_ioctl(t.vm, KVM_CREATE_VCPU, 1), -EMFILE);
+	}
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	fd = akvm_ioctl(t.vm, KVM_CREATE_VCPU, 1);	/* the number is free again */
+	EXPECT(fd >= 0);
+	akvm_close(fd);
+	tiny_destroy(&t);
+}
+
 static void counts_have_limits(void)
 {
 	struct { struct kvm_msrs head; struct kvm_msr_entry e[300]; } msrs;
@@ -627,7 +654,7 @@ static void capabilities_agree_with_what_is_there(void)
 
 static int capability(struct tiny *t, u64 which)
 {
-	return tiny_door->ioctl(t->system, KVM_CHECK_EXTENSION, which);
+	return akvm_ioctl(t->system, KVM_CHECK_EXTENSION, which);
 }
 
 /* What the host lacks, the guest's CPUID lacks; what we say is consistent in itself. */
@@ -687,6 +714,7 @@ int main(void)
 	TEST(statistics_are_read_as_they_are);
 	TEST(coalesced_writes_are_in_every_mapping);
 	TEST(dirty_rings_are_mapped);
+	TEST(descriptors_run_out);
 	TEST(counts_have_limits);
 	TEST(slots_are_checked);
 	TEST(calls_come_in_an_order);

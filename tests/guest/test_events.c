@@ -108,21 +108,26 @@ static void fault_check(struct tiny *t, const struct fault *f)
 		EXPECT_EQ(tiny_sregs(t, 0).cr2, f->cr2);
 }
 
+static const struct fault *fault_now;
+
+static void exception_finds_its_handler(struct tiny *t)
+{
+	struct kvm_sregs s;
+
+	fault_prepare(t);
+	s = tiny_sregs(t, 0);
+	s.idt.limit = 16 * 255 - 1;
+	tiny_set_sregs(t, 0, &s);
+	fault_check(t, fault_now);
+}
+
 static void exceptions_find_their_handlers(void)
 {
-	for (unsigned n = 0; n < ARRAY_LEN(faults); n++) {
-		int before = test_failures;
-		struct kvm_sregs s;
-		struct tiny t;
+	for (fault_now = faults; fault_now < faults + ARRAY_LEN(faults); fault_now++) {
+		char name[64];
 
-		tiny_one(&t, TINY_64, faults[n].code, faults[n].end);
-		fault_prepare(&t);
-		s = tiny_sregs(&t, 0);
-		s.idt.limit = 16 * 255 - 1;
-		tiny_set_sregs(&t, 0, &s);
-		fault_check(&t, &faults[n]);
-		tiny_destroy(&t);
-		printf("%s exception: %s\n", test_failures == before ? "ok  " : "FAIL", faults[n].name);
+		snprintf(name, sizeof(name), "exception_%s", fault_now->name);
+		tiny_test(name, (struct tiny_test){ TINY_64, fault_now->code, fault_now->end, exception_finds_its_handler });
 	}
 }
 
@@ -709,8 +714,9 @@ static void all(void)
 	TINY_TEST(TINY_64, guest_steps, the_guest_steps_itself);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 	tiny_watchdog();
-	return tiny_main(argc, argv, all);
+	all();
+	return test_status();
 }

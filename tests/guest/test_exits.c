@@ -777,8 +777,9 @@ static void all(void)
 	TINY_TEST(TINY_64, forever, a_signal_ends_kvm_run);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 	tiny_watchdog();
-	return tiny_main(argc, argv, all);
+	all();
+	return test_status();
 }

@@ -496,8 +496,9 @@ static void all(void)
 	TINY_TEST(TINY_64, smep_smap, user_pages_are_out_of_bounds_for_the_kernel);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 	tiny_watchdog();
-	return tiny_main(argc, argv, all);
+	all();
+	return test_status();
 }

@@ -504,7 +504,7 @@ static void save_cpu(struct tiny *t, unsigned n, struct moved *m)
 {
 	struct { struct kvm_msr_list head; u32 index[256]; } list = { .head.nmsrs = 256 };
 
-	MUST(tiny_door->ioctl(t->system, KVM_GET_MSR_INDEX_LIST, (unsigned long)&list));
+	MUST(akvm_ioctl(t->system, KVM_GET_MSR_INDEX_LIST, (unsigned long)&list));
 	m->msrs.head.nmsrs = 0;
 	for (u32 i = 0; i < list.head.nmsrs && i < 255; i++)
 		m->msrs.e[m->msrs.head.nmsrs++].index = list.index[i];

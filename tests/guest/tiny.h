@@ -7,7 +7,9 @@
  * tables, page tables and handlers that say which vector they serve are in place.  A guest
  * tells the test something by a port: DONE ends it.
  *
- * The same guests run through two doors: the library's, and /dev/kvm's where there is one.
+ * The programs know the library's functions only, so they run through another door when they
+ * are linked with other functions of those names: tests/module/dev_kvm.c has them for /dev/kvm,
+ * a machine's with our modules, with Linux's, or the host's own.
  */
 #ifndef TESTS_GUEST_TINY_H
 #define TESTS_GUEST_TINY_H
@@ -22,7 +24,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -73,48 +74,34 @@
 
 /* --- doors --------------------------------------------------------------------------- */
 
-struct tiny_door {
-	const char *name;
-	int (*open)(void);
-	int (*ioctl)(int fd, unsigned long request, unsigned long arg);
-	void *(*mmap)(int fd, size_t bytes, long offset);
-	int (*close)(int fd);
-};
-
-static inline int dev_kvm_open(void)
-{
-	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static inline int dev_kvm_ioctl(int fd, unsigned long request, unsigned long arg)
-{
-	int r = ioctl(fd, request, arg);
-
-	return r < 0 ? -errno : r;
-}
-
-static inline void *dev_kvm_mmap(int fd, size_t bytes, long offset)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
-static inline int dev_kvm_close(int fd)
-{
-	return close(fd) ? -errno : 0;
-}
-
-static const struct tiny_door door_library = { "library", akvm_open, akvm_ioctl, akvm_mmap, akvm_close };
-static const struct tiny_door door_dev_kvm = { "/dev/kvm", dev_kvm_open, dev_kvm_ioctl, dev_kvm_mmap, dev_kvm_close };
-static const struct tiny_door *tiny_door = &door_library;
-
+/* Whether akvm_*() are those of tests/module/dev_kvm.c. */
 static inline bool on_dev_kvm(void)
 {
-	return tiny_door == &door_dev_kvm;
+#ifdef TINY_DEV_KVM
+	return true;
+#else
+	return false;
+#endif
 }
+
+#ifdef TINY_DEV_KVM
+/*
+ * Run a test in a process of its own, which may hang in a kernel or die of it; false if it
+ * failed.  See tests/module/dev_kvm.c.
+ */
+bool dev_kvm_test(const char *name, void (*run)(void *arg), void *arg, const int *failures);
+
+static inline void tiny_run_plain(void *arg)
+{
+	(*(void (**)(void))arg)();
+}
+
+#undef TEST
+#define TEST(fn) do { \
+	void (*fn_)(void) = fn; \
+	test_failures += !dev_kvm_test(#fn, tiny_run_plain, &fn_, &test_failures); \
+} while (0)
+#endif
 
 /* --- making guests -------------------------------------------------------------------- */
 
@@ -146,12 +133,12 @@ static inline int must_(int r, const char *what, const char *file, int line)
 
 static inline int vm_ioctl(struct tiny *t, unsigned long request, const void *arg)
 {
-	return tiny_door->ioctl(t->vm, request, (unsigned long)arg);
+	return akvm_ioctl(t->vm, request, (unsigned long)arg);
 }
 
 static inline int cpu_ioctl(struct tiny *t, unsigned n, unsigned long request, const void *arg)
 {
-	return tiny_door->ioctl(t->cpu[n].fd, request, (unsigned long)arg);
+	return akvm_ioctl(t->cpu[n].fd, request, (unsigned long)arg);
 }
 
 static inline int tiny_slot(struct tiny *t, u32 slot, u64 gpa, void *hva, u64 bytes, u32 flags)
@@ -180,7 +167,7 @@ static inline void tiny_cpuid_supported(struct tiny *t, struct tiny_cpuid *c)
 {
 	memset(c, 0, sizeof(*c));
 	c->head.nent = TINY_CPUID_MAX;
-	MUST(tiny_door->ioctl(t->system, KVM_GET_SUPPORTED_CPUID, (unsigned long)c));
+	MUST(akvm_ioctl(t->system, KVM_GET_SUPPORTED_CPUID, (unsigned long)c));
 }
 
 static inline struct kvm_cpuid_entry2 *tiny_leaf(struct tiny_cpuid *c, u32 leaf, u32 subleaf)
@@ -197,8 +184,8 @@ static inline void tiny_cpu_create(struct tiny *t)
 	unsigned n = t->cpus;
 	struct tiny_cpuid cpuid;
 
-	t->cpu[n].fd = MUST(tiny_door->ioctl(t->vm, KVM_CREATE_VCPU, n));
-	t->cpu[n].run = tiny_door->mmap(t->cpu[n].fd, t->run_bytes, 0);
+	t->cpu[n].fd = MUST(akvm_ioctl(t->vm, KVM_CREATE_VCPU, n));
+	t->cpu[n].run = akvm_mmap(t->cpu[n].fd, t->run_bytes, 0);
 	if (!t->cpu[n].run)
 		abort();
 	t->cpus++;
@@ -218,13 +205,13 @@ static inline void tiny_vm_create(struct tiny *t, unsigned flags)
 {
 	memset(t, 0, sizeof(*t));
 	t->flags = flags;
-	t->system = MUST(tiny_door->open());
-	t->vm = MUST(tiny_door->ioctl(t->system, KVM_CREATE_VM, 0));
-	t->run_bytes = (u64)MUST(tiny_door->ioctl(t->system, KVM_GET_VCPU_MMAP_SIZE, 0));
+	t->system = MUST(akvm_open());
+	t->vm = MUST(akvm_ioctl(t->system, KVM_CREATE_VM, 0));
+	t->run_bytes = (u64)MUST(akvm_ioctl(t->system, KVM_GET_VCPU_MMAP_SIZE, 0));
 	t->memory = tiny_pages(TINY_BYTES);
 	MUST(tiny_slot(t, 0, 0, t->memory, TINY_BYTES, 0));
 	if (on_dev_kvm())
-		MUST(tiny_door->ioctl(t->vm, KVM_SET_TSS_ADDR, 0xfffbd000));
+		MUST(akvm_ioctl(t->vm, KVM_SET_TSS_ADDR, 0xfffbd000));
 	if (flags & TINY_IRQCHIP)
 		MUST(vm_ioctl(t, KVM_CREATE_IRQCHIP, NULL));
 	if (flags & TINY_PIT)
@@ -242,10 +229,10 @@ static inline void tiny_destroy(struct tiny *t)
 {
 	for (unsigned n = 0; n < t->cpus; n++) {
 		munmap(t->cpu[n].run, t->run_bytes);
-		MUST(tiny_door->close(t->cpu[n].fd));
+		MUST(akvm_close(t->cpu[n].fd));
 	}
-	MUST(tiny_door->close(t->vm));
-	MUST(tiny_door->close(t->system));
+	MUST(akvm_close(t->vm));
+	MUST(akvm_close(t->system));
 	munmap(t->memory, TINY_BYTES);
 }
 
@@ -463,7 +450,7 @@ static inline void tiny_one(struct tiny *t, enum tiny_mode mode, const u8 *code,
 /* One KVM_RUN: the exit reason, or -errno. */
 static inline int tiny_run(struct tiny *t, unsigned n)
 {
-	int r = tiny_door->ioctl(t->cpu[n].fd, KVM_RUN, 0);
+	int r = akvm_ioctl(t->cpu[n].fd, KVM_RUN, 0);
 
 	return r < 0 ? r : (int)t->cpu[n].run->exit_reason;
 }
@@ -671,44 +658,36 @@ static inline void tiny_wait_for(struct tiny *t, u64 gpa, u32 value)
 }
 
 /* A test of one tiny guest: the function is given the guest, ready to run. */
-static inline void tiny_test(const char *name, enum tiny_mode mode, const u8 *code, const u8 *end,
-			     void (*check)(struct tiny *t))
+struct tiny_test { enum tiny_mode mode; const u8 *code, *end; void (*check)(struct tiny *t); };
+
+static inline void tiny_test_run(void *arg)
 {
-	int before = test_failures;
+	const struct tiny_test *test = arg;
 	struct tiny t;
 
-	tiny_one(&t, mode, code, end);
-	check(&t);
+	tiny_one(&t, test->mode, test->code, test->end);
+	test->check(&t);
 	tiny_destroy(&t);
-	printf("%s %s%s\n", test_failures == before ? "ok  " : "FAIL", on_dev_kvm() ? "/dev/kvm: " : "", name);
-	fflush(stdout);
 }
-#define TINY_TEST(mode, code, check) tiny_test(#check, mode, BLOB(code), check)
+
+static inline void tiny_test(const char *name, struct tiny_test test)
+{
+#ifdef TINY_DEV_KVM
+	test_failures += !dev_kvm_test(name, tiny_test_run, &test, &test_failures);
+#else
+	int before = test_failures;
+
+	tiny_test_run(&test);
+	printf("%s %s\n", test_failures == before ? "ok  " : "FAIL", name);
+	fflush(stdout);
+#endif
+}
+#define TINY_TEST(mode, code, check) tiny_test(#check, (struct tiny_test){ mode, BLOB(code), check })
 
 /* A deadlock is a failure, not a wait.  Generous: sanitizers on a busy machine. */
 static inline void tiny_watchdog(void)
 {
 	alarm(900);
-}
-
-/*
- * Every test through the library; "compare" as argument: through /dev/kvm too, to see whether
- * the expectations are KVM's.  Not part of the suite: what is there differs from host to host.
- */
-static inline int tiny_main(int argc, char **argv, void (*all)(void))
-{
-	all();
-	if (argc > 1 && !strcmp(argv[1], "compare")) {
-		int fd = dev_kvm_open();
-
-		tiny_door = &door_dev_kvm;
-		if (fd < 0 || ioctl(fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
-			TEST_SKIP("compare", "there is no usable /dev/kvm");
-		else
-			all();
-		tiny_door = &door_library;
-	}
-	return test_status();
 }
 
 static inline u64 tiny_now_ns(void)
