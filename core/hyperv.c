@@ -39,6 +39,12 @@ static bool is_smt_possible(void)
 	insn_cpuid(1, 0, r);
 	if (!(r[3] >> 28 & 1))		/* HTT */
 		return false;
+	insn_cpuid(0, 0, r);
+	if (r[0] >= 0xb) {
+		insn_cpuid(0xb, 0, r);
+		if (r[1] & 0xffff)	/* threads of a core */
+			return (r[1] & 0xffff) > 1;
+	}
 	insn_cpuid(0x80000000, 0, r);
 	if (r[0] < 0x8000001e)
 		return true;
