@@ -423,7 +423,7 @@ static void timer_interrupts(struct machine *m)
 	reason = run(m, 0);
 	CHECK(ioctl(m->vcpu[0], KVM_GET_REGS, &regs) == 0);
 	CHECK(reason == KVM_EXIT_IO && m->run[0]->io.port == 0x10);
-	CHECK(regs.rcx >= 20 && regs.rcx < 100);
+	CHECK(regs.rcx >= 20);		/* more, if ticks were late and came at once */
 	fact("ticks came, reason %u", reason);
 }
 
