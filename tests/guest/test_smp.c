@@ -106,7 +106,7 @@ static void signals_interrupt_nothing_but_kvm_run(void)
 	for (unsigned n = 0; n < 2; n++)
 		tiny_thread_join(&h[n]);
 	check_counts(&t, 40 * LOOPS * factor);
-	EXPECT(signals > 20);
+	EXPECT(signals > 0);		/* how many is the scheduler's affair */
 	tiny_destroy(&t);
 }
 
