@@ -111,6 +111,8 @@ void host_unpin(void)
 	if (posix_checking && !posix_self.pinned)
 		host_bug(__FILE__, __LINE__, "unpinned more often than pinned");
 	posix_self.pinned--;
+	if (!posix_self.pinned)
+		MAY_SLEEP();
 }
 
 unsigned host_cpu(void)

@@ -409,6 +409,8 @@ void host_unpin(void)
 		host_bug(__FILE__, __LINE__, "unpinned more often than pinned");
 	else
 		sim.pinned--;
+	if (!sim.pinned)
+		MAY_SLEEP();
 }
 
 void host_interrupts_off(void)
