@@ -124,6 +124,12 @@ static int probe(u64 address, bool write)
 	return r < 0 && errno == EFAULT ? -EFAULT : 0;
 }
 
+/* Whatever is there: sanitizers know nothing of a client's odd addresses, such as their own memory. */
+static __attribute__((no_sanitize("address", "thread"))) u64 word_at(u64 address, u64 n)
+{
+	return n == sizeof(u32) ? *(const volatile u32 *)(uintptr_t)address : *(const volatile u64 *)(uintptr_t)address;
+}
+
 /* One load, where the memory is known to be there. */
 static int load(void *dst, u64 address, u64 n)
 {
@@ -132,10 +138,7 @@ static int load(void *dst, u64 address, u64 n)
 
 	if (r)
 		return r;
-	if (n == sizeof(u32))
-		value = atomic_load_acquire((u32 *)(uintptr_t)address);
-	else
-		value = atomic_load_acquire((u64 *)(uintptr_t)address);
+	value = word_at(address, n);
 	memcpy(dst, &value, n);
 	return 0;
 }
