@@ -145,7 +145,7 @@ static void timer_periodic(void)
 	tiny_gate(&t, TINY_64, 0x40, AT(periodic, periodic_handler));
 	start = tiny_now_ns();
 	EXPECT_DONE(&t, 0);
-	EXPECT_EQ(tiny_get(&t, COUNT, 4), 30);
+	EXPECT(tiny_get(&t, COUNT, 4) >= 30);	/* two at once, if one was late */
 	EXPECT(tiny_now_ns() - start >= 29 * 1000000);
 	tiny_destroy(&t);
 }
