@@ -160,7 +160,7 @@ void lapic_timer_init(struct lapic *l);		/* [sleep] */
 void lapic_timer_fini(struct lapic *l);		/* [sleep] */
 void lapic_timer_mode(struct lapic *l);		/* LVTT changed */
 void lapic_timer_divide(struct lapic *l);	/* TDCR changed: keep the elapsed part */
-/* Count from this many ticks (TMICT, or what was left of it). */
+/* Count from this many ticks (TMICT, or what was left of it; if TMICT is not 0, none left is due now). */
 void lapic_timer_start(struct lapic *l, u32 count);
 void lapic_timer_stop(struct lapic *l);
 u32  lapic_timer_count(struct lapic *l);	/* TMCCT */

@@ -178,7 +178,7 @@ void lapic_timer_start(struct lapic *l, u32 count)
 		first = t->period_ns;
 	if (t->mode == TIMER_DEADLINE)
 		;
-	else if (t->mode == TIMER_RESERVED || !t->period_ns || (!first && t->mode == TIMER_ONE_SHOT))
+	else if (t->mode == TIMER_RESERVED || !t->period_ns)
 		timer_disarm(t);
 	else
 		due = timer_arm(t, host_now() + first);

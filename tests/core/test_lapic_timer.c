@@ -285,17 +285,30 @@ static void state_survives(u32 mode)
 static void one_shot_state_survives(void) { state_survives(0); }
 static void periodic_state_survives(void) { state_survives(PERIODIC); }
 
-static void an_expired_one_shot_stays_expired(void)
+/*
+ * QEMU carries the initial count and not the current one.  A count that has run out cannot be told
+ * from one that was left behind: it is due at once, as in KVM.  A guest bears one interrupt too many.
+ */
+static void a_one_shot_without_its_count_is_due(void)
 {
 	struct kvm_lapic_state s;
 
 	start();
 	apic_out(0, APIC_LVT_TIMER, VECTOR);
-	apic_out(0, APIC_TMICT, 1000);
+	apic_out(0, APIC_TMICT, 1000000);
 	sim_clock_advance(1000);
-	EXPECT_EQ(apic_drain(0, VECTOR), 1);
 	lapic_get(&chips.vcpu[0], &s);
-	lapic_set(&chips.vcpu[0], &s);
+	chips_destroy();
+
+	start();
+	memset(s.regs + APIC_TMCCT, 0, 4);
+	EXPECT_EQ(lapic_set(&chips.vcpu[0], &s), 0);
+	EXPECT_EQ(apic_drain(0, VECTOR), 1);
+	EXPECT_EQ(apic_in(0, APIC_TMCCT), 0);
+	sim_clock_advance(SECOND);
+	EXPECT_EQ(apic_drain(0, VECTOR), 0);
+	memset(s.regs + APIC_TMICT, 0, 4);	/* none was ever started */
+	EXPECT_EQ(lapic_set(&chips.vcpu[0], &s), 0);
 	sim_clock_advance(SECOND);
 	EXPECT_EQ(apic_drain(0, VECTOR), 0);
 	chips_destroy();
@@ -390,7 +403,7 @@ int main(void)
 	TEST(reset_stops_it);
 	TEST(one_shot_state_survives);
 	TEST(periodic_state_survives);
-	TEST(an_expired_one_shot_stays_expired);
+	TEST(a_one_shot_without_its_count_is_due);
 	TEST(an_expiry_whose_callback_is_late_is_in_the_state);
 	TEST(random_deadlines);
 	return test_status();
