@@ -134,6 +134,13 @@ struct backend {
 	void (*nested_leave)(struct vcpu *v);		/* [any] L2 is gone, GIF is set */
 	void (*nested_get)(struct vcpu *v, struct kvm_nested_state *state);
 	int  (*nested_set)(struct vcpu *v, const struct kvm_nested_state *state);	/* -EINVAL, -ENOMEM */
+	/*
+	 * An SMI while L2 runs: L1's registers are v->x then, and what they were for L1's memory to
+	 * keep, with *vmcb12 the rest.  RSM: L2 runs again, whose registers are to be loaded then.
+	 * False: L1's memory does not do.
+	 */
+	bool (*nested_smi)(struct vcpu *v, gpa_t *vmcb12);
+	bool (*nested_rsm)(struct vcpu *v, gpa_t vmcb12);
 };
 
 #endif

@@ -220,9 +220,9 @@ void event_inject(struct vcpu *v)
 		inject_pending_exception(v);
 		free_slot = false;
 	}
-	if (v->smm.pending && free_slot && is_for_l1(v, NESTED_SMI))
-		return;			/* else it waits until L2 is left */
-	if (v->smm.pending && !v->smm.on && !v->nested.running) {
+	if (v->smm.pending && !v->smm.on) {
+		if (free_slot && is_for_l1(v, NESTED_SMI))
+			return;
 		if (free_slot && smm_is_due(v)) {
 			smm_enter(v);
 			return;		/* and choose again, for the handler */

@@ -13,8 +13,10 @@
  * Locking: v->lock, inside vm->srcu.
  * Reference: AMD64 Architecture Programmer's Manual vol. 2, "System-Management Mode", "SMM State
  * Save Area"; the 32-bit layout is that of AMD's K6.
- * Not modelled: an SMI waits while a guest's guest runs, until that exits; I/O restart; the
- * VMCB in the save area.
+ * An SMI in a guest's guest (L2) leaves L2: its registers are in the area as anyone's, with where
+ * its VMCB is; what VMRUN saved of L1 goes to L1's host save area, as on Linux.  RSM is back in L2.
+ *
+ * Not modelled: I/O restart; what else of the VMCB the manual has in the area.
  */
 #include "core/smm.h"
 
@@ -26,6 +28,9 @@
 #define HANDLER		0x8000u
 #define REVISION_32	0x00020000u	/* SMBASE can be relocated */
 #define REVISION_64	0x00020064u
+#define EFER_AT		0x7ed0u
+#define NESTED_AT	0x7ed8u		/* 1: it was in L2, */
+#define VMCB12_AT	0x7ee0u		/* which this is the VMCB of */
 
 struct area { u8 bytes[AREA_BYTES]; };
 
@@ -57,7 +62,7 @@ void smm_accept(struct vcpu *v)
 
 bool smm_is_due(struct vcpu *v)
 {
-	return v->smm.pending && !v->smm.on && !v->nested.running && !v->nested.gif_clear;
+	return v->smm.pending && !v->smm.on && !v->nested.gif_clear;
 }
 
 void smm_switch(struct vcpu *v, bool on)
@@ -139,7 +144,7 @@ static void save_64(struct vcpu *v, struct area *a)
 	put(a, 0x7f48, 8, x->cr4);
 	put(a, 0x7f00, 4, v->smbase);
 	put(a, 0x7efc, 4, REVISION_64);
-	put(a, 0x7ed0, 8, x->efer);
+	put(a, EFER_AT, 8, x->efer);
 	segment_put_64(a, 0x7e90, &x->seg[X86_TR]);
 	put(a, 0x7e84, 4, x->idtr.limit);
 	put(a, 0x7e88, 8, x->idtr.base);
@@ -164,7 +169,7 @@ static void load_64(struct vcpu *v, const struct area *a)
 	x->cr3 = get(a, 0x7f50, 8);
 	x->cr4 = get(a, 0x7f48, 8);
 	v->smbase = get(a, 0x7f00, 4);
-	x->efer = get(a, 0x7ed0, 8) & ~X86_EFER_LMA;
+	x->efer = get(a, EFER_AT, 8) & ~X86_EFER_LMA;
 	segment_get_64(a, 0x7e90, &x->seg[X86_TR]);
 	x->idtr = (struct x86_table){ .limit = (u16)get(a, 0x7e84, 4), .base = get(a, 0x7e88, 8) };
 	segment_get_64(a, 0x7e70, &x->seg[X86_LDTR]);
@@ -241,6 +246,17 @@ static void handler_state(struct vcpu *v)
 	x->seg[X86_CS].base = v->smbase;
 }
 
+/* Out of L2, for RSM to find back. */
+static void l2_suspend(struct vcpu *v, struct area *a)
+{
+	gpa_t vmcb12;
+
+	if (!v->vm->be->nested_smi(v, &vmcb12))
+		vcpu_request(v, REQ_TRIPLE_FAULT);
+	put(a, NESTED_AT, 8, 1);
+	put(a, VMCB12_AT, 8, vmcb12);
+}
+
 void smm_enter(struct vcpu *v)
 {
 	const struct backend *be = v->vm->be;
@@ -253,6 +269,8 @@ void smm_enter(struct vcpu *v)
 		save_64(v, &a);
 	else
 		save_32(v, &a);
+	if (UNLIKELY(v->nested.running))
+		l2_suspend(v, &a);
 	smm_switch(v, true);
 	/* An area without memory cannot be left again; that is the firmware's doing. */
 	vcpu_guest_write(v, v->smbase + AREA_AT, &a, sizeof(a));
@@ -289,10 +307,18 @@ static bool state_settle(struct vcpu *v)
 	return true;
 }
 
+/* False: the area, which is memory, has something else. */
+static bool l2_resume(struct vcpu *v, const struct area *a)
+{
+	return cpuid_has(v, X86_FEATURE_LM) && cpuid_has(v, X86_FEATURE_SVM) &&
+	       (get(a, EFER_AT, 8) & X86_EFER_SVME) && v->vm->be->nested_rsm(v, get(a, VMCB12_AT, 8));
+}
+
 void smm_leave(struct vcpu *v)
 {
 	const struct backend *be = v->vm->be;
 	struct area a;
+	bool valid;
 
 	if (vcpu_guest_read(v, v->smbase + AREA_AT, &a, sizeof(a))) {
 		vcpu_request(v, REQ_TRIPLE_FAULT);
@@ -300,15 +326,19 @@ void smm_leave(struct vcpu *v)
 	}
 	if (!v->smm.inside_nmi)
 		be->nmi_masked_set(v, false);
+	nested_leave(v);	/* of whatever the handler ran */
 	smm_switch(v, false);
 	vcpu_regs_dirty(v, REGS_ALL);
+	be->shadow_set(v, 0);
+	valid = get(&a, NESTED_AT, 8) != 1 || l2_resume(v, &a);
 	if (cpuid_has(v, X86_FEATURE_LM))
 		load_64(v, &a);
 	else
 		load_32(v, &a);
-	be->shadow_set(v, 0);
-	if (!state_settle(v))
+	if (!state_settle(v) || !valid) {
+		nested_leave(v);
 		vcpu_request(v, REQ_TRIPLE_FAULT);
+	}
 	cpuid_update_runtime(v);
 	be->intercepts_update(v);
 }

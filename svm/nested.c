@@ -19,7 +19,7 @@
  * Locking: v->lock, inside vm->srcu.
  * Reference: AMD64 Architecture Programmer's Manual vol. 2, "VMRUN Instruction",
  * "#VMEXIT", "Canonicalization and Consistency Checks", "TLB Control".
- * Not modelled: virtual GIF, VMSAVE and VMLOAD; AVIC; LBR virtualization; TSC scaling; SMM.
+ * Not modelled: virtual GIF, VMSAVE and VMLOAD; AVIC; LBR virtualization; TSC scaling.
  */
 #include "svm/nested.h"
 
@@ -312,7 +312,7 @@ static bool msrpm_is_unchanged(struct vcpu *v)
 	       n->msrpm12_of == n->vmcb12 && v->hv && v->vm->hv.guest_os_id;
 }
 
-void svm_nested_enter(struct vcpu *v)
+bool svm_nested_try_enter(struct vcpu *v)
 {
 	struct svm_nested *n = svm_of(v)->nested;
 	const struct vmcb *vmcb12 = n->scratch;
@@ -321,16 +321,21 @@ void svm_nested_enter(struct vcpu *v)
 	n->control = vmcb12->control;
 	if (!svm_nested_controls_are_valid(v, &n->control, v->x.cr0) ||
 	    !svm_nested_save_is_valid(v, &vmcb12->save) ||
-	    (!msrpm_is_unchanged(v) && svm_nested_msrpm_copy(v))) {
-		vmrun_refuse(v);
-		return;
-	}
+	    (!msrpm_is_unchanged(v) && svm_nested_msrpm_copy(v)))
+		return false;
 	host_save(v, &n->host);
 	l2_load(v, &vmcb12->save, n->control.nested_ctl & VMCB_NP_ENABLE);
 	svm_shadow_set(v, n->control.int_state & VMCB_INT_STATE_SHADOW ? 1 : 0);
 	svm_nested_begin(v);
 	svm_nested_eventinj_queue(v, n->control.eventinj);
 	cpuid_update_runtime(v);
+	return true;
+}
+
+void svm_nested_enter(struct vcpu *v)
+{
+	if (!svm_nested_try_enter(v))
+		vmrun_refuse(v);
 }
 
 /* --- #VMEXIT ------------------------------------------------------------------------------------ */
@@ -419,7 +424,7 @@ static int vmcb12_write(struct vcpu *v)
 	return 0;
 }
 
-static void host_load(struct vcpu *v, const struct svm_host *h)
+void svm_nested_host_load(struct vcpu *v, const struct svm_host *h)
 {
 	struct x86 *x = &v->x;
 
@@ -467,7 +472,7 @@ static void end(struct vcpu *v)
 	turn(v);
 }
 
-void svm_nested_vmexit(struct vcpu *v, u64 code, u64 info1, u64 info2, bool raw)
+int svm_nested_switch_to_l1(struct vcpu *v, u64 code, u64 info1, u64 info2, bool raw)
 {
 	struct svm_nested *n = svm_of(v)->nested;
 	struct vmcb *vmcb12 = n->scratch;
@@ -484,10 +489,17 @@ void svm_nested_vmexit(struct vcpu *v, u64 code, u64 info1, u64 info2, bool raw)
 	l2_save(v, &vmcb12->save);
 	r = vmcb12_write(v);
 
-	host_load(v, &n->host);
+	svm_nested_host_load(v, &n->host);
 	end(v);
 	q->exception.injected = q->exception.pending = q->interrupt.injected = q->nmi.injected = false;
 	svm_shadow_set(v, 0);
+	return r;
+}
+
+void svm_nested_vmexit(struct vcpu *v, u64 code, u64 info1, u64 info2, bool raw)
+{
+	int r = svm_nested_switch_to_l1(v, code, info1, info2, raw);
+
 	v->nested.gif_clear = true;
 	cpuid_update_runtime(v);
 	if (v->x.rflags & X86_FLAG_TF) {	/* L1's VMRUN was stepped, and is over now */

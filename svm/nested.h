@@ -54,6 +54,8 @@ int  svm_nested_create(struct vcpu *v);		/* once or again: -ENOMEM */
 void svm_nested_destroy(struct svm_nested *n);
 /* VMRUN of the VMCB12 in n->scratch, which is at n->vmcb12; L1's RIP is past it. */
 void svm_nested_enter(struct vcpu *v);
+/* The same; false: it is invalid, and nothing has happened. */
+bool svm_nested_try_enter(struct vcpu *v);
 /* n->msrpm12 for n->control: -EFAULT */
 int  svm_nested_msrpm_copy(struct vcpu *v);
 /* Consistency, of what VMRUN finds or the client gives. */
@@ -63,6 +65,9 @@ bool svm_nested_save_is_valid(struct vcpu *v, const struct vmcb_save *s);
 void svm_nested_begin(struct vcpu *v);
 /* #VMEXIT.  raw: the VMCB has the details of this very exit. */
 void svm_nested_vmexit(struct vcpu *v, u64 code, u64 info1, u64 info2, bool raw);
+/* Its part up to L1's registers.  -EFAULT: L1 has taken its VMCB's memory away. */
+int  svm_nested_switch_to_l1(struct vcpu *v, u64 code, u64 info1, u64 info2, bool raw);
+void svm_nested_host_load(struct vcpu *v, const struct svm_host *h);
 void svm_nested_leave(struct vcpu *v);
 /* n->control learns what the processor has done with L1's virtual interrupt. */
 void svm_nested_v_irq_sync(struct vcpu *v);
@@ -77,9 +82,18 @@ void svm_nested_fault(struct vcpu *v, gpa_t gpa, u32 error);
 
 /* nested_insn.c */
 int  svm_nested_execute(struct vcpu *v, const struct exit *e);
+/* What VMRUN uses of the VMCB at gpa in L1's memory: -EFAULT. */
+int  svm_nested_vmcb_read(struct vcpu *v, gpa_t gpa, struct vmcb *vmcb);
 
 /* nested_state.c */
 void svm_nested_get(struct vcpu *v, struct kvm_nested_state *state);
 int  svm_nested_set(struct vcpu *v, const struct kvm_nested_state *state);
+/* L1's state in the form of a VMCB's save area, and back. */
+void svm_nested_host_get(const struct svm_host *h, struct vmcb_save *s);
+void svm_nested_host_set(struct svm_host *h, const struct vmcb_save *s);
+
+/* nested_smm.c */
+bool svm_nested_smi(struct vcpu *v, gpa_t *vmcb12);
+bool svm_nested_rsm(struct vcpu *v, gpa_t vmcb12);
 
 #endif

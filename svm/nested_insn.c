@@ -91,7 +91,7 @@ static int vmsave(struct vcpu *v, gpa_t gpa, struct vmcb *vmcb)
 	return 0;
 }
 
-static int vmcb12_read(struct vcpu *v, gpa_t gpa, struct vmcb *vmcb)
+int svm_nested_vmcb_read(struct vcpu *v, gpa_t gpa, struct vmcb *vmcb)
 {
 	struct host_page page;
 	const struct vmcb *from = nested_page_get(v, gpa, false, &page);
@@ -151,7 +151,7 @@ static int execute_vmcb(struct vcpu *v, u64 code, const struct exit *e)
 	else if (code == VMEXIT_VMSAVE)
 		r = vmsave(v, gpa, n->scratch);
 	else
-		r = vmcb12_read(v, gpa, n->scratch);
+		r = svm_nested_vmcb_read(v, gpa, n->scratch);
 	if (r) {		/* there is no such memory */
 		event_exception(v, X86_GP, true, 0);
 		return 0;

@@ -13,11 +13,31 @@
 
 BUILD_ASSERT(sizeof(struct vmcb) == KVM_STATE_NESTED_SVM_VMCB_SIZE);
 
+void svm_nested_host_get(const struct svm_host *h, struct vmcb_save *s)
+{
+	s->es = h->es;
+	s->cs = h->cs;
+	s->ss = h->ss;
+	s->ds = h->ds;
+	s->gdtr = (struct x86_seg){ .limit = h->gdtr.limit, .base = h->gdtr.base };
+	s->idtr = (struct x86_seg){ .limit = h->idtr.limit, .base = h->idtr.base };
+	s->efer = h->efer;
+	s->cr0 = h->cr0;
+	s->cr3 = h->cr3;
+	s->cr4 = h->cr4;
+	s->rflags = h->rflags;
+	s->rip = h->rip;
+	s->rsp = h->rsp;
+	s->rax = h->rax;
+	s->g_pat = h->pat;
+	s->dr6 = 0xffff0ff0;
+	s->dr7 = BIT_U64(10);
+}
+
 void svm_nested_get(struct vcpu *v, struct kvm_nested_state *state)
 {
 	const struct svm_nested *n = svm_of(v)->nested;
 	struct vmcb *vmcb = (struct vmcb *)state->data.svm;
-	struct vmcb_save *s = &vmcb->save;
 
 	if (!v->nested.running)
 		return;
@@ -28,23 +48,7 @@ void svm_nested_get(struct vcpu *v, struct kvm_nested_state *state)
 	vmcb->control = n->control;
 	vmcb->control.eventinj = 0;	/* is in the vCPU's queue, or done */
 	vmcb->control.tlb_control = 0;
-	s->es = n->host.es;
-	s->cs = n->host.cs;
-	s->ss = n->host.ss;
-	s->ds = n->host.ds;
-	s->gdtr = (struct x86_seg){ .limit = n->host.gdtr.limit, .base = n->host.gdtr.base };
-	s->idtr = (struct x86_seg){ .limit = n->host.idtr.limit, .base = n->host.idtr.base };
-	s->efer = n->host.efer;
-	s->cr0 = n->host.cr0;
-	s->cr3 = n->host.cr3;
-	s->cr4 = n->host.cr4;
-	s->rflags = n->host.rflags;
-	s->rip = n->host.rip;
-	s->rsp = n->host.rsp;
-	s->rax = n->host.rax;
-	s->g_pat = n->host.pat;
-	s->dr6 = 0xffff0ff0;
-	s->dr7 = BIT_U64(10);
+	svm_nested_host_get(&n->host, &vmcb->save);
 }
 
 /* L2's registers, which are there already, and what L1's were. */
@@ -61,7 +65,7 @@ static bool state_is_valid(struct vcpu *v, const struct vmcb *vmcb, gpa_t vmcb12
 	return svm_nested_controls_are_valid(v, &vmcb->control, host->cr0) && svm_nested_save_is_valid(v, host);
 }
 
-static void host_set(struct svm_host *h, const struct vmcb_save *s)
+void svm_nested_host_set(struct svm_host *h, const struct vmcb_save *s)
 {
 	*h = (struct svm_host){
 		.es = s->es, .cs = s->cs, .ss = s->ss, .ds = s->ds,
@@ -88,7 +92,7 @@ int svm_nested_set(struct vcpu *v, const struct kvm_nested_state *state)
 	n = svm_of(v)->nested;
 	n->vmcb12 = state->hdr.svm.vmcb_pa;
 	n->control = vmcb->control;
-	host_set(&n->host, &vmcb->save);
+	svm_nested_host_set(&n->host, &vmcb->save);
 	if (svm_nested_msrpm_copy(v))
 		return -EINVAL;
 	svm_nested_begin(v);

@@ -334,4 +334,6 @@ const struct backend svm_backend = {
 	.nested_leave = svm_nested_leave,
 	.nested_get = svm_nested_get,
 	.nested_set = svm_nested_set,
+	.nested_smi = svm_nested_smi,
+	.nested_rsm = svm_nested_rsm,
 };
