@@ -698,24 +698,11 @@ static int smi(struct call *c)
 	return 0;
 }
 
-/*
- * The mask that applies during KVM_RUN.  In a process the guest runs in a thread whose
- * mask is its owner's to set, so there is nothing to keep: checked and accepted.
- */
+/* Signals are the doors' affair: each answers this by itself. */
 static int set_signal_mask(struct call *c)
 {
-	struct kvm_signal_mask mask;
-	u64 set;
-	int r;
-
-	if (!c->arg)
-		return 0;
-	r = host_copy_in(&mask, c->arg, sizeof(mask));
-	if (r)
-		return r;
-	if (mask.len != sizeof(set))
-		return -EINVAL;
-	return host_copy_in(&set, c->arg + sizeof(mask), sizeof(set));
+	(void)c;
+	return -ENOTTY;
 }
 
 static int vcpu_set_tsc(struct call *c)

@@ -14,6 +14,7 @@
 #ifndef ANYKVM_H
 #define ANYKVM_H
 
+#include <signal.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -61,6 +62,13 @@ AKVM_API void akvm_remap_end(const void *address, size_t bytes);
  * soon.  Async-signal-safe: meant to be called from a signal handler.
  */
 AKVM_API void akvm_interrupt(void);
+
+/*
+ * The same with what the handler, installed with SA_SIGINFO, was given: for clients that use
+ * KVM_SET_SIGNAL_MASK.  1: its mask let through what is blocked outside of KVM_RUN; there the
+ * signal will be pending, and this handler has nothing more to do.  0: it is an ordinary signal.
+ */
+AKVM_API int akvm_interrupt_by(int number, siginfo_t *info, void *context);
 
 #ifdef __cplusplus
 }

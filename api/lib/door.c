@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "api/ioctl.h"
+#include "api/lib/mask.h"
 #include "api/lib/profile.h"
 #include "api/lib/ring.h"
 #include "api/lib/stats.h"
@@ -60,6 +61,7 @@ struct handle {
 	struct vcpu *v;		/* NULL: the VM */
 	unsigned refs;		/* the table's entries, and calls in progress */
 	u32 process;		/* which one made it: the value of processes then */
+	struct run_mask mask;	/* a vCPU's */
 };
 
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -308,6 +310,21 @@ int akvm_open(void)
 	return handle_install(eventfd(0, EFD_CLOEXEC), NULL, NULL);
 }
 
+/* Only a signal that arrives during KVM_RUN ends it. */
+static int run(struct handle *h, unsigned long arg)
+{
+	sigset_t before;
+	bool masked;
+	int r;
+
+	host_posix_interrupt_clear();
+	masked = mask_begin(&h->mask, &before);
+	r = ioctl_on(h->vm->vm, h->v, KVM_RUN, arg);
+	if (masked)
+		mask_end(&before);
+	return r;
+}
+
 int akvm_ioctl(int fd, unsigned long request, unsigned long arg)
 {
 	struct handle *h = handle_get(fd);
@@ -317,14 +334,14 @@ int akvm_ioctl(int fd, unsigned long request, unsigned long arg)
 		return -EBADF;
 	/* Of the number the kernel's ioctl takes 32 bits, and programs rely on it: QEMU's are signed. */
 	request = (u32)request;
-	if (h->vm && h->process != processes) {
+	if (h->vm && h->process != processes)
 		r = -EIO;
-	} else {
-		/* Only a signal that arrives during KVM_RUN ends it. */
-		if (request == KVM_RUN)
-			host_posix_interrupt_clear();
+	else if (h->v && request == KVM_RUN)
+		r = run(h, arg);
+	else if (h->v && request == KVM_SET_SIGNAL_MASK)
+		r = mask_set(&h->mask, arg);
+	else
 		r = ioctl_on(h->vm ? h->vm->vm : NULL, h->v, (u32)request, arg);
-	}
 	handle_put(h);
 	return r;
 }
@@ -461,4 +478,10 @@ void akvm_remap_end(const void *address, size_t bytes)
 void akvm_interrupt(void)
 {
 	host_posix_interrupt();
+}
+
+int akvm_interrupt_by(int number, siginfo_t *info, void *context)
+{
+	host_posix_interrupt();
+	return mask_hold(number, info, context);
 }

@@ -4,7 +4,8 @@
  *
  * In a kernel a signal brings a vCPU's thread out of its guest before the handler runs.
  * Here the handler interrupts translated code; then the program's own handler is called, on
- * the same stack and with the same mask, and KVM_RUN returns -EINTR soon after.
+ * the same stack and with the same mask, and KVM_RUN returns -EINTR soon after.  A signal that only
+ * KVM_SET_SIGNAL_MASK let through stays pending instead.
  *
  * Every handler is installed as on_signal(), with the program's flags but for SA_SIGINFO, which
  * only says how many arguments it gets.  SIGSEGV is the shim's own as well where it emulates
@@ -37,7 +38,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 	if (number == SIGSEGV && cpuid_emulate(info, context))
 		return;
-	akvm_interrupt();
+	if (akvm_interrupt_by(number, info, context))
+		return;
 	if (is_function(h)) {
 		h(number, info, context);
 	} else if (number == SIGSEGV && !h) {

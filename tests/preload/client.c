@@ -248,6 +248,80 @@ static void a_signal_ends_run(void)
 	guest_free(&g);
 }
 
+static void *signal_soon(void *unused)
+{
+	(void)unused;
+	usleep(100000);
+	pthread_sigqueue(runner, SIGUSR1, (union sigval){ .sival_int = 7 });
+	return NULL;
+}
+
+/* Blocked outside of KVM_RUN, let through inside: it ends that and stays pending. */
+static void the_mask_of_run(void)
+{
+	struct guest g = guest_make(loops, sizeof(loops));
+	struct sigaction action = { .sa_sigaction = on_info, .sa_flags = SA_SIGINFO };
+	struct { struct kvm_signal_mask head; unsigned char set[8]; } none = { .head.len = 8 }, wrong = { .head.len = 7 };
+	const struct timespec at_once = { 0 };
+	sigset_t usr1, usr2, pending, now;
+	siginfo_t info;
+	pthread_t other;
+
+	sigaction(SIGUSR1, &action, NULL);
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigemptyset(&usr2);
+	sigaddset(&usr2, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, &usr1, NULL);
+	pthread_sigmask(SIG_BLOCK, &usr2, NULL);	/* has no handler: must not kill us */
+	EXPECT(ioctl(g.cpu, KVM_SET_SIGNAL_MASK, &wrong) == -1 && errno == EINVAL);
+	EXPECT(ioctl(g.cpu, KVM_SET_SIGNAL_MASK, 8) == -1 && errno == EFAULT);
+	EXPECT(!ioctl(g.cpu, KVM_SET_SIGNAL_MASK, &none));
+	signals = 0;
+	runner = pthread_self();
+	pthread_create(&other, NULL, signal_soon, NULL);
+	EXPECT(ioctl(g.cpu, KVM_RUN, 0) == -1 && errno == EINTR && g.run->exit_reason == KVM_EXIT_INTR);
+	pthread_join(other, NULL);
+	EXPECT(signals == 0);
+	EXPECT(!sigpending(&pending) && sigismember(&pending, SIGUSR1));
+	EXPECT(!pthread_sigmask(SIG_SETMASK, NULL, &now) && sigismember(&now, SIGUSR1) && sigismember(&now, SIGUSR2));
+	EXPECT(ioctl(g.cpu, KVM_RUN, 0) == -1 && errno == EINTR);	/* again, as it is pending still */
+	EXPECT(sigtimedwait(&usr1, &info, &at_once) == SIGUSR1 && info.si_value.sival_int == 7);
+	EXPECT(sigtimedwait(&usr1, &info, &at_once) == -1);
+	pthread_kill(runner, SIGUSR1);
+	EXPECT(ioctl(g.cpu, KVM_RUN, 0) == -1 && errno == EINTR && signals == 0);
+	pthread_sigmask(SIG_UNBLOCK, &usr1, NULL);
+	EXPECT(signals == 1);
+	pthread_create(&other, NULL, signal_soon, NULL);	/* not blocked: its handler runs */
+	EXPECT(ioctl(g.cpu, KVM_RUN, 0) == -1 && errno == EINTR && signals == 2);
+	pthread_join(other, NULL);
+	EXPECT(!ioctl(g.cpu, KVM_SET_SIGNAL_MASK, 0));
+	pthread_sigmask(SIG_UNBLOCK, &usr2, NULL);
+	signal(SIGUSR1, SIG_DFL);
+	guest_free(&g);
+}
+
+/* The other way: blocked while the guest runs only. */
+static void the_mask_of_run_blocks(void)
+{
+	struct guest g = guest_make(halts, sizeof(halts));
+	struct { struct kvm_signal_mask head; unsigned char set[8]; } all = { .head.len = 8 };
+	pthread_t other;
+
+	memset(all.set, 0xff, sizeof(all.set));
+	signal(SIGUSR1, on_signal);
+	EXPECT(!ioctl(g.cpu, KVM_SET_SIGNAL_MASK, &all));
+	signals = 0;
+	runner = pthread_self();
+	pthread_create(&other, NULL, signal_soon, NULL);
+	for (int n = 0; n < 1000; n++)
+		EXPECT(!ioctl(g.cpu, KVM_RUN, 0));	/* and in between it is let through */
+	pthread_join(other, NULL);
+	EXPECT(signals == 1);
+	signal(SIGUSR1, SIG_DFL);
+	guest_free(&g);
+}
+
 /* --- memory ------------------------------------------------------------------------- */
 
 static struct guest shared;
@@ -335,6 +409,7 @@ int main(void)
 #define CASE(name) { #name, name }
 		CASE(the_node_is_there), CASE(cpuinfo_has_the_flag), CASE(flags_of_descriptors), CASE(duplicates_are_the_same),
 		CASE(run_page_is_mapped_often), CASE(a_child_has_its_own), CASE(handles_are_not_sent), CASE(a_signal_ends_run),
+		CASE(the_mask_of_run), CASE(the_mask_of_run_blocks),
 		CASE(memory_goes_while_the_guest_runs), CASE(descriptors_race),
 	};
 	int failed = 0;
