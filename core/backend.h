@@ -127,6 +127,8 @@ struct backend {
 	int  (*nested_execute)(struct vcpu *v, const struct exit *e);	/* EXIT_NESTED: 0, -ENOMEM */
 	/* Does L1 want to know?  Then it runs now: true.  Only while L2 runs. */
 	bool (*nested_event)(struct vcpu *v, enum nested_event what);
+	/* L2 sleeps in HLT: has L1 given it an interrupt that it takes?  Only while L2 runs. */
+	bool (*nested_wakes)(struct vcpu *v);
 	/* L2 causes an exception: is it an exit to L1?  Then that is put in store.  [any] */
 	bool (*nested_exception)(struct vcpu *v, unsigned vector, u32 error, u64 address);
 	/* L1's tables have no translation for an access of L2: puts an exit in store. */

@@ -315,5 +315,7 @@ bool event_wakes(struct vcpu *v)
 		return true;
 	if (atomic_load_acquire(&v->events.nmi.pending) && v->vm->be->nmi_allowed(v))
 		return true;
+	if (UNLIKELY(v->nested.running) && v->vm->be->nested_wakes(v))
+		return true;
 	return irq_wanted(v) && v->vm->be->irq_allowed(v);
 }

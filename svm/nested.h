@@ -77,6 +77,7 @@ void svm_nested_eventinj_queue(struct vcpu *v, u64 event);
 /* nested_exit.c */
 bool svm_nested_exit(struct vcpu *v, const struct exit *e);
 bool svm_nested_event(struct vcpu *v, enum nested_event what);
+bool svm_nested_wakes(struct vcpu *v);
 bool svm_nested_exception(struct vcpu *v, unsigned vector, u32 error, u64 address);
 void svm_nested_fault(struct vcpu *v, gpa_t gpa, u32 error);
 

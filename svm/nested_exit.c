@@ -104,6 +104,19 @@ bool svm_nested_event(struct vcpu *v, enum nested_event what)
 	return true;
 }
 
+/* As the processor recognizes a virtual interrupt. */
+bool svm_nested_wakes(struct vcpu *v)
+{
+	const struct svm_vcpu *s = svm_of(v);
+	u64 int_ctl, tpr = s->vmcb->control.int_ctl & VMCB_INT_CTL_V_TPR;
+
+	svm_nested_v_irq_sync(v);
+	int_ctl = s->nested->control.int_ctl;
+	if (!(int_ctl & VMCB_INT_CTL_V_IRQ) || !(v->x.rflags & X86_FLAG_IF) || v->nested.gif_clear)
+		return false;
+	return (int_ctl & VMCB_INT_CTL_IGN_TPR) || (int_ctl & VMCB_INT_CTL_PRIO) >> VMCB_INT_CTL_PRIO_SHIFT > tpr;
+}
+
 /* The first of several is what happened. */
 static void pend(struct vcpu *v, u64 code, u64 info1, u64 info2)
 {

@@ -329,6 +329,7 @@ const struct backend svm_backend = {
 	.nested_exit = svm_nested_exit,
 	.nested_execute = svm_nested_execute,
 	.nested_event = svm_nested_event,
+	.nested_wakes = svm_nested_wakes,
 	.nested_exception = svm_nested_exception,
 	.nested_fault = svm_nested_fault,
 	.nested_leave = svm_nested_leave,

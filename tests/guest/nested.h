@@ -56,6 +56,7 @@ CODE64(code,
 	"l2_fetch: mov $0x5a000, %eax\n" "jmp *%rax\n"
 	"l2_device: movb $0x42, 0x400010\n" "vmmcall\n"
 	"l2_sti: " MOVE "sti\n" "nop\n" "nop\n" "vmmcall\n"
+	"l2_hlt: " MOVE "sti\n" "hlt\n" "l2_hlt_end: vmmcall\n"
 	"l2_cli: cli\n" MOVE "nop\n" "vmmcall\n"
 	"l2_tpr: mov %cr8, %rbx\n" "mov $5, %ecx\n" "mov %rcx, %cr8\n" MOVE "mov %cr8, %rdx\n" "vmmcall\n"
 	"l2_tsc: rdtsc\n" "shl $32, %rdx\n" "or %rdx, %rax\n" "mov %rax, %rbx\n" MOVE "rdtsc\n" "shl $32, %rdx\n" "or %rdx, %rax\n" "vmmcall\n"
@@ -75,7 +76,7 @@ CODE64(code,
 
 #define LABELS(X) X(l1_stgi) X(l1_area) X(l1_clgi_hlt) X(l2_plain) X(l2_loop) X(l2_ports) X(l2_ports_2) X(l2_straddle) \
 	X(l2_cpuid) X(l2_msrs) X(l2_msrs_2) X(l2_msr_high) X(l2_lstar) X(l2_ud) X(l2_read) X(l2_write) X(l2_fetch) \
-	X(l2_device) X(l2_sti) X(l2_cli) X(l2_tpr) X(l2_tsc) X(l2_iret) X(l2_handler) X(i_cpuid) X(i_hlt) X(i_rdtsc) \
+	X(l2_device) X(l2_sti) X(l2_hlt) X(l2_hlt_end) X(l2_cli) X(l2_tpr) X(l2_tsc) X(l2_iret) X(l2_handler) X(i_cpuid) X(i_hlt) X(i_rdtsc) \
 	X(i_rdtscp) X(i_rdpmc) X(i_pushf) X(i_popf) X(i_invd) X(i_wbinvd) X(i_pause) X(i_invlpg) X(i_swint) X(i_icebp) \
 	X(i_rsm) X(i_vmload) X(i_vmsave) X(i_vmrun) X(i_stgi) X(i_clgi) X(i_skinit) X(i_invlpga) X(i_vmmcall) X(i_xsetbv) \
 	X(i_monitor) X(i_mwait) X(i_cr0_read) X(i_cr3_write) X(i_cr8_write) X(i_clts) X(i_lmsw) X(i_smsw) X(i_cr0_write) \

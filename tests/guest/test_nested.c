@@ -2,6 +2,8 @@
 /*
  * test_nested.c - VMRUN and #VMEXIT of a guest's hypervisor: instructions, events, memory, state
  */
+#include <pthread.h>
+
 #include "tests/guest/nested.h"
 
 /* --- VMRUN and #VMEXIT ------------------------------------------------------------------------------------ */
@@ -518,19 +520,59 @@ static void virtual_interrupts(void)
 	l2_set(&t, L2(l2_sti));
 	vmcb12(&t)->control.int_ctl = v_irq | 0x61ull << VMCB_INT_CTL_VECTOR_SHIFT;
 	L2_EXITS(&t, VMEXIT_VMMCALL);
-	EXPECT_EQ(tiny_regs(&t, 0).rbx, L2(l2_cli) - 4);	/* behind the NOP behind STI */
+	EXPECT_EQ(tiny_regs(&t, 0).rbx, L2(l2_hlt) - 4);	/* behind the NOP behind STI */
 	EXPECT_EQ(vmcb12(&t)->control.int_ctl & VMCB_INT_CTL_V_IRQ, 0);
 	l2_set(&t, L2(l2_sti));
 	vmcb12(&t)->control.int_ctl = v_irq;
 	intercept(&t, VMCB_INTERCEPT_VINTR);
 	L2_EXITS(&t, VMEXIT_VINTR);
-	EXPECT_EQ(vmcb12(&t)->save.rip, L2(l2_cli) - 4);
+	EXPECT_EQ(vmcb12(&t)->save.rip, L2(l2_hlt) - 4);
 	EXPECT_EQ(vmcb12(&t)->control.int_ctl & VMCB_INT_CTL_V_IRQ, VMCB_INT_CTL_V_IRQ);
 	/* IF stays clear: it pends. */
 	l2_set(&t, L2(l2_cli));
 	vmcb12(&t)->control.int_ctl = v_irq;
 	intercept(&t, VMCB_INTERCEPT_VINTR);
 	L2_EXITS(&t, VMEXIT_VMMCALL);
+	EXPECT_EQ(vmcb12(&t)->control.int_ctl & VMCB_INT_CTL_V_IRQ, VMCB_INT_CTL_V_IRQ);
+	tiny_destroy(&t);
+}
+
+static void *send_later(void *t)
+{
+	usleep(20000);
+	send(t, 0x62);
+	return NULL;
+}
+
+/* HLT of L2 ends by an interrupt that L1 has given it; if its priority does. */
+static void virtual_interrupts_end_hlt(void)
+{
+	u64 v_irq = VMCB_INT_CTL_MASKING | VMCB_INT_CTL_V_IRQ | 0x61ull << VMCB_INT_CTL_VECTOR_SHIFT | 5;
+	pthread_t sender;
+	struct tiny t;
+
+	begin(&t, TINY_IRQCHIP);
+	apic_on(&t);
+	tiny_gate(&t, TINY_64, 0x61, L2(l2_handler));
+	l2_set(&t, L2(l2_hlt));
+	vmcb12(&t)->control.int_ctl = v_irq | 6ull << VMCB_INT_CTL_PRIO_SHIFT;
+	L2_EXITS(&t, VMEXIT_VMMCALL);
+	EXPECT_EQ(tiny_regs(&t, 0).rbx, L2(l2_hlt_end));
+	EXPECT_EQ(vmcb12(&t)->control.int_ctl & VMCB_INT_CTL_V_IRQ, 0);
+	l2_set(&t, L2(l2_hlt));
+	vmcb12(&t)->control.int_ctl = v_irq | VMCB_INT_CTL_IGN_TPR;
+	intercept(&t, VMCB_INTERCEPT_VINTR);
+	L2_EXITS(&t, VMEXIT_VINTR);
+	EXPECT_EQ(vmcb12(&t)->save.rip, L2(l2_hlt_end));
+	/* Not this one: another does. */
+	l2_set(&t, L2(l2_hlt));
+	l1_flags(&t, X86_FLAG_IF);
+	vmcb12(&t)->control.int_ctl = v_irq | 5ull << VMCB_INT_CTL_PRIO_SHIFT;
+	intercept(&t, VMCB_INTERCEPT_INTR);
+	run_to_move(&t);
+	EXPECT_EQ(pthread_create(&sender, NULL, send_later, &t), 0);
+	L2_EXITS(&t, VMEXIT_INTR);
+	pthread_join(sender, NULL);
 	EXPECT_EQ(vmcb12(&t)->control.int_ctl & VMCB_INT_CTL_V_IRQ, VMCB_INT_CTL_V_IRQ);
 	tiny_destroy(&t);
 }
@@ -817,6 +859,7 @@ static void all(void)
 	TEST(interrupts_that_l1_lets_through);
 	TEST(clgi_holds_everything);
 	TEST(virtual_interrupts);
+	TEST(virtual_interrupts_end_hlt);
 	TEST(virtual_tpr);
 	TEST(tsc_offset);
 	TEST(nested_tables_translate);
