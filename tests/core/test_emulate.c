@@ -220,6 +220,55 @@ static void vector_moves(void)
 	machine_destroy();
 }
 
+/* MMX registers are the x87 unit's, which are in the area from the top of the stack on. */
+static void mmx_moves(void)
+{
+	u64 *st;
+
+	begin();
+	st = (u64 *)(v->fpu->area + 32);
+	v->x.gpr[3] = MMIO;
+	memset(v->fpu->area, 0x77, 512);
+	*(u64 *)(v->fpu->area + 512) = 0;		/* all registers are zero */
+	EXPECT_EQ(EMULATE(0x0f, 0x6f, 0x0b), EMULATE_EXIT);	/* movq mm1, [rbx] */
+	expect_mmio(MMIO, 8, false, 0);
+	EXPECT_EQ(*(u64 *)(v->fpu->area + 512), 0);
+	EXPECT_EQ(answer(0x1122334455667788), EMULATE_DONE);
+	EXPECT_EQ(*(u64 *)(v->fpu->area + 512), 1);
+	EXPECT_EQ(st[2], 0x1122334455667788);
+	EXPECT_EQ(st[3] & 0xffff, 0xffff);
+	EXPECT_EQ(st[0], 0);
+	EXPECT_EQ(*(u16 *)v->fpu->area, 0x37f);
+	EXPECT_EQ(*(u32 *)(v->fpu->area + 4) & 0xff, 0xff);	/* all in use */
+	EXPECT_EQ(*(u32 *)(v->fpu->area + 24), 0x77777777);	/* MXCSR is not x87's */
+	v->x.rip = CODE;
+	*(u16 *)(v->fpu->area + 2) = 3 << 11;		/* so what was the register 1 is 4 now */
+	EXPECT_EQ(EMULATE(0x0f, 0x7f, 0x23), EMULATE_EXIT);	/* movq [rbx], mm4 */
+	expect_mmio(MMIO, 8, true, 0x1122334455667788);
+	EXPECT_EQ(emulate_resume(v), EMULATE_DONE);
+	EXPECT_EQ(*(u16 *)(v->fpu->area + 2), 0);
+	EXPECT_EQ(st[2 * 4], 0x1122334455667788);
+	EXPECT_EQ(st[2], 0);
+	v->x.rip = CODE;
+	EXPECT_EQ(EMULATE(0x0f, 0x6e, 0x23), EMULATE_EXIT);	/* movd mm4, [rbx] */
+	expect_mmio(MMIO, 4, false, 0);
+	EXPECT_EQ(answer(0x99887766), EMULATE_DONE);
+	EXPECT_EQ(st[2 * 4], 0x99887766);
+	v->x.rip = CODE;
+	EXPECT_EQ(EMULATE(0x0f, 0x7e, 0x23), EMULATE_EXIT);	/* movd [rbx], mm4 */
+	expect_mmio(MMIO, 4, true, 0x99887766);
+	EXPECT_EQ(emulate_resume(v), EMULATE_DONE);
+	v->x.rip = CODE;
+	EXPECT_EQ(EMULATE(0x0f, 0xe7, 0x23), EMULATE_EXIT);	/* movntq [rbx], mm4 */
+	expect_mmio(MMIO, 8, true, 0x99887766);
+	EXPECT_EQ(emulate_resume(v), EMULATE_DONE);
+	v->x.rip = CODE;
+	*(u16 *)(v->fpu->area + 2) = 0x81;		/* an exception pends */
+	EXPECT_EQ(EMULATE(0x0f, 0x7f, 0x23), EMULATE_FAULTED);
+	EXPECT_EQ(v->events.exception.vector, X86_MF);
+	machine_destroy();
+}
+
 static void repeated(void)
 {
 	begin();
@@ -721,6 +770,7 @@ int main(void)
 	TEST(modify);
 	TEST(split);
 	TEST(vector_moves);
+	TEST(mmx_moves);
 	TEST(repeated);
 	TEST(ports);
 	TEST(in_kernel);
