@@ -10,7 +10,8 @@
  * own, and lacks the bit that says they agree.
  *
  * Clients restore TSCs one vCPU after another, which takes time.  A write that is about
- * what the last written TSC has become since is taken to mean the same TSC, exactly.
+ * what the last written TSC has become since is taken to mean the same TSC, exactly.  The first
+ * that a client writes is compared with nothing: the VM's own was not meant to stay.
  *
  * A page is written under a version that is odd meanwhile; the guest reads again until
  * it is even and unchanged.
@@ -165,6 +166,8 @@ static bool tsc_is_match(const struct clock_vm *c, const struct vcpu *v, u64 val
 		return false;
 	if (!value)		/* a vCPU that begins: as the others did */
 		return true;
+	if (!c->tsc_is_clients)	/* a restored TSC is not this new VM's, however near it is */
+		return false;
 	expected = c->last_tsc_write + clock_scale(now - c->last_tsc_ns, v->tsc_khz, NS_PER_MS);
 	return value < expected + second && value + second > expected;
 }
@@ -180,6 +183,7 @@ static void tsc_synchronize(struct vcpu *v, u64 value)
 		else
 			offset += clock_scale(now - c->last_tsc_ns, v->tsc_khz, NS_PER_MS);
 	}
+	c->tsc_is_clients = c->tsc_is_clients || value;
 	c->last_tsc_write = value;
 	c->last_tsc_ns = now;
 	c->last_tsc_khz = v->tsc_khz;

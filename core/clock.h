@@ -20,6 +20,7 @@ struct clock_vm {
 	u64 tsc_khz;		/* default for new vCPUs */
 	/* matching of TSC writes, so that vCPUs written alike agree exactly */
 	u64 last_tsc_write, last_tsc_ns, last_tsc_offset, last_tsc_khz;
+	bool tsc_is_clients;	/* it has written one, besides the 0 that vCPUs begin with */
 	u64 wall_clock_msr;
 };
 

@@ -120,6 +120,23 @@ static void written_alike_they_agree(void)
 	chips_destroy();
 }
 
+/* A young guest, restored into a VM that is hardly younger or older: its TSC is what was saved. */
+static void the_first_one_is_meant_exactly(void)
+{
+	chips_create(2, true);
+	sim_clock_advance(500 * MS);
+	EXPECT_EQ(tsc(0), SECOND);
+	clock_tsc_write(&chips.vcpu[0], SECOND + 3 * MS, true);	/* near */
+	EXPECT_EQ(tsc(0), SECOND + 3 * MS);
+	sim_clock_advance(MS);
+	clock_tsc_write(&chips.vcpu[1], SECOND + 3 * MS, true);
+	EXPECT_EQ(tsc(0), SECOND + 5 * MS);
+	EXPECT_EQ(tsc(1), tsc(0));
+	clock_tsc_write(&chips.vcpu[1], 0, true);		/* and a 0 is all vCPUs' again */
+	EXPECT_EQ(tsc(1), tsc(0));
+	chips_destroy();
+}
+
 static void of_another_speed_they_do_not(void)
 {
 	chips_create(2, true);
@@ -398,6 +415,7 @@ int main(void)
 	TEST(tscs_begin_together);
 	TEST(guests_write_their_own);
 	TEST(written_alike_they_agree);
+	TEST(the_first_one_is_meant_exactly);
 	TEST(of_another_speed_they_do_not);
 	TEST(deadlines_are_never_early);
 	TEST(the_page_tells_the_time);
