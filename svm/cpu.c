@@ -14,6 +14,7 @@
 
 #include "insn/insn.h"
 #include "svm/internal.h"
+#include "svm/svm.h"
 
 #define VM_CR_SVMDIS	BIT_U64(4)
 
@@ -24,6 +25,18 @@ int svm_cpus_create(void)
 	if (!cpus)
 		cpus = host_alloc(host_cpus() * sizeof(*cpus), 0);
 	return cpus ? 0 : -ENOMEM;
+}
+
+void svm_cpus_destroy(void)
+{
+	for (unsigned n = 0; cpus && n < host_cpus(); n++) {
+		if (cpus[n].host)
+			host_free_pages(cpus[n].host, 0);
+		if (cpus[n].host_save)
+			host_free_pages(cpus[n].host_save, 0);
+	}
+	host_free(cpus);
+	cpus = NULL;
 }
 
 static int pages_create(struct svm_cpu *c)

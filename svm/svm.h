@@ -9,4 +9,7 @@
 
 extern const struct backend svm_backend;
 
+/* Give back what checking and enabling took, when no processor is enabled any more.  [sleep] */
+void svm_cpus_destroy(void);
+
 #endif

@@ -71,7 +71,9 @@ static int __init amd_init(void)
 
 	if (!r)
 		r = door_linux_open(&svm_backend, THIS_MODULE);
-	if (!r)
+	if (r)
+		svm_cpus_destroy();
+	else
 		pr_info("%s paging\n", npt ? "nested" : "shadow");
 	return r;
 }
@@ -79,6 +81,7 @@ static int __init amd_init(void)
 static void __exit amd_exit(void)
 {
 	door_linux_close();
+	svm_cpus_destroy();
 }
 
 module_init(amd_init);
