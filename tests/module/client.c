@@ -97,7 +97,9 @@ static void machine_make(struct machine *m, bool with_chips)
 	memset(m, 0, sizeof(*m));
 	m->vcpu[1] = -1;
 	m->with_chips = with_chips;
-	m->vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	do {	/* a machine about to sleep interrupts it, as any signal does */
+		m->vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	} while (m->vm < 0 && errno == EINTR);
 	CHECK(m->vm >= 0);
 	if (with_chips) {
 		CHECK(ioctl(m->vm, KVM_CREATE_IRQCHIP, 0) == 0);
