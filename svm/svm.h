@@ -5,7 +5,7 @@
 #ifndef SVM_SVM_H
 #define SVM_SVM_H
 
-#include "core/backend.h"
+struct backend;
 
 extern const struct backend svm_backend;
 

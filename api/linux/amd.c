@@ -16,8 +16,7 @@
 #include <asm/msr.h>
 
 #include "api/linux/module.h"
-
-extern const struct backend svm_backend;
+#include "svm/svm.h"
 
 #define VM_CR_SVMDIS	(1ull << 4)
 
