@@ -615,7 +615,7 @@ static void calculate(struct kvm_regs *regs, u8 *data, unsigned move_at_exits, b
 	for (unsigned n = 0;; n++) {
 		if (at_signals) {
 			i.t = &t;
-			i.delay_us = moves % 8 * 40;
+			i.delay_us = moves % 8 * (40 + moves);	/* it gets on also where it is slow */
 			/* On a busy machine every signal may come too late: some are there before. */
 			if (n % 8 == 1)
 				t.cpu[0].run->immediate_exit = 1;
