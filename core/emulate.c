@@ -484,7 +484,7 @@ static enum emulated exit_debug(struct vcpu *v)
 	run->exit_reason = KVM_EXIT_DEBUG;
 	run->debug.arch.exception = X86_DB;
 	run->debug.arch.pc = v->x.seg[X86_CS].base + v->x.rip;
-	run->debug.arch.dr6 = BIT_U64(14) | 0xffff0ff0;		/* BS */
+	run->debug.arch.dr6 = X86_DR6_BS | 0xffff0ff0;
 	run->debug.arch.dr7 = v->guest_debug_dr[7];
 	v->completion = COMPLETE_NOTHING;
 	return EMULATE_EXIT;
@@ -601,7 +601,7 @@ static enum emulated step(struct vcpu *v)
 	v->emulate.step = false;
 	if (v->guest_debug & KVM_GUESTDBG_SINGLESTEP)
 		return exit_debug(v);
-	v->x.dr6 |= BIT_U64(14);
+	v->x.dr6 |= X86_DR6_BS;
 	event_exception(v, X86_DB, false, 0);
 	return EMULATE_DONE;
 }

@@ -178,7 +178,7 @@ static void inject_pending_exception(struct vcpu *v)
 	}
 	if (e->vector == X86_DB) {
 		vcpu_regs_dirty(v, REGS_DR);
-		v->x.dr7 &= ~BIT_U64(13);	/* GD, so that the handler gets at the registers */
+		v->x.dr7 &= ~X86_DR7_GD;	/* so that the handler gets at the registers */
 	}
 	e->pending = false;
 	e->injected = true;

@@ -64,9 +64,6 @@ static enum next leave_internal_error(struct vcpu *v, u32 suberror, u64 data)
 	return leave(v, KVM_EXIT_INTERNAL_ERROR);
 }
 
-#define DR6_BD	BIT_U64(13)
-#define DR7_GD	BIT_U64(13)
-
 static u64 linear_rip(struct vcpu *v)
 {
 	if (vcpu_is_64bit_code(v))
@@ -85,7 +82,7 @@ static enum next leave_debug(struct vcpu *v, u32 exception)
 	arch->dr7 = v->guest_debug & KVM_GUESTDBG_USE_HW_BP ? v->guest_debug_dr[7] : v->x.dr7;
 	if (exception == X86_DB) {
 		vcpu_regs_dirty(v, REGS_DR);
-		v->x.dr6 &= ~(DR6_BD | BIT_U64(14) | 0xf);	/* the client's doing, not the guest's */
+		v->x.dr6 &= ~(X86_DR6_BD | X86_DR6_BS | X86_DR6_BREAKPOINTS);	/* the client's doing, not the guest's */
 	}
 	return leave(v, KVM_EXIT_DEBUG);
 }
@@ -117,7 +114,7 @@ static enum next stepped(struct vcpu *v)
 	if (!(v->guest_debug & KVM_GUESTDBG_SINGLESTEP))
 		return NEXT_ENTER;
 	leave_debug(v, X86_DB);
-	v->run->debug.arch.dr6 |= BIT_U64(14);
+	v->run->debug.arch.dr6 |= X86_DR6_BS;
 	return NEXT_LEAVE;
 }
 
@@ -460,10 +457,10 @@ static enum next exit_xsetbv(struct vcpu *v, const struct exit *e)
 static enum next exit_dr(struct vcpu *v, const struct exit *e)
 {
 	VCPU_COUNT(v, dr_exits);
-	if (!(v->guest_debug & KVM_GUESTDBG_USE_HW_BP) || !(v->guest_debug_dr[7] & DR7_GD))
+	if (!(v->guest_debug & KVM_GUESTDBG_USE_HW_BP) || !(v->guest_debug_dr[7] & X86_DR7_GD))
 		return emulate(v, e);
 	leave_debug(v, X86_DB);
-	v->run->debug.arch.dr6 |= DR6_BD;
+	v->run->debug.arch.dr6 |= X86_DR6_BD;
 	return NEXT_LEAVE;
 }
 

@@ -319,13 +319,28 @@ static u64 *leaf_get_or_recycle(struct vcpu *v, u64 linear, const struct x86_tra
 	return shadow_reset(v) ? NULL : leaf_get(v, linear, t);
 }
 
+/* Let address, which the guest translates to t, lead to the client's page. */
+static enum mmu_fault leaf_fill(struct vcpu *v, u64 address, const struct x86_translation *t, unsigned access)
+{
+	u64 *leaf = leaf_get_or_recycle(v, address, t);
+	enum mmu_fault result;
+	struct mmu_page p;
+
+	if (!leaf)
+		return MMU_BAD;
+	result = mmu_page_begin(v, t->pa, access & X86_WRITE, &p);
+	if (result != MMU_FIXED)
+		return result;
+	leaf_set(v, leaf, t, &p);
+	mmu_page_end(v->vm, &p, true);
+	return MMU_FIXED;
+}
+
 enum mmu_fault shadow_fault(struct vcpu *v, u64 linear, u32 error, gpa_t *gpa)
 {
 	struct x86_translation t;
 	enum mmu_fault result;
-	struct mmu_page p;
 	unsigned access;
-	u64 *leaf;
 
 	vcpu_regs_need(v, REGS_GPR | REGS_SEG | REGS_CR);
 	access = access_of(v, linear, error);
@@ -337,16 +352,10 @@ enum mmu_fault shadow_fault(struct vcpu *v, u64 linear, u32 error, gpa_t *gpa)
 	*gpa = t.pa;
 	if ((access & X86_WRITE) && !t.writable)
 		return MMU_WRITE_ANYWAY;
-	leaf = leaf_get_or_recycle(v, linear, &t);
-	if (!leaf)
-		return MMU_BAD;
-	result = mmu_page_begin(v, t.pa, access & X86_WRITE, &p);
-	if (result != MMU_FIXED)
-		return result;
-	leaf_set(v, leaf, &t, &p);
-	mmu_page_end(v->vm, &p, true);
-	VCPU_COUNT(v, pf_fixed);
-	return MMU_FIXED;
+	result = leaf_fill(v, linear, &t, access);
+	if (result == MMU_FIXED)
+		VCPU_COUNT(v, pf_fixed);
+	return result;
 }
 
 /* --- L2 -------------------------------------------------------------------------------------- */
@@ -369,22 +378,11 @@ int shadow_nested_create(struct vcpu *v)
 enum mmu_fault shadow_nested_fault(struct vcpu *v, gpa_t gpa, unsigned access, gpa_t *l1)
 {
 	struct x86_translation t;
-	enum mmu_fault result;
-	struct mmu_page p;
-	u64 *leaf;
 
 	if (nested_translate(v, gpa, access, &t) != X86_OK)
 		return MMU_GUEST;
 	*l1 = t.pa;
-	leaf = leaf_get_or_recycle(v, gpa, &t);
-	if (!leaf)
-		return MMU_BAD;
-	result = mmu_page_begin(v, t.pa, access & X86_WRITE, &p);
-	if (result != MMU_FIXED)
-		return result;
-	leaf_set(v, leaf, &t, &p);
-	mmu_page_end(v->vm, &p, true);
-	return MMU_FIXED;
+	return leaf_fill(v, gpa, &t, access);
 }
 
 /* --- beginning and end ----------------------------------------------------------------------- */

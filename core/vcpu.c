@@ -87,7 +87,7 @@ void vcpu_skip(struct vcpu *v, u64 next_rip)
 	v->vm->be->shadow_set(v, 0);
 	if ((v->x.rflags & X86_FLAG_TF) && !(v->guest_debug & KVM_GUESTDBG_SINGLESTEP)) {
 		vcpu_regs_dirty(v, REGS_DR);
-		v->x.dr6 |= BIT_U64(14);
+		v->x.dr6 |= X86_DR6_BS;
 		event_exception(v, X86_DB, false, 0);
 	}
 }

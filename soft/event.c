@@ -23,8 +23,6 @@
 #include "soft/cpu.h"
 
 #define DR7_ENABLES	0xffull
-#define DR6_BS		BIT_U64(14)
-#define DR6_BREAKPOINTS	0xfull
 
 /* --- delivery ---------------------------------------------------------------------------- */
 
@@ -68,7 +66,7 @@ enum x86_result soft_exception(struct soft_cpu *c)
 		unsigned vector = x->fault.vector, combined;
 
 		if (vector == X86_DB)
-			x->dr6 = (x->dr6 & ~DR6_BREAKPOINTS) | x->fault.address;
+			x->dr6 = (x->dr6 & ~X86_DR6_BREAKPOINTS) | x->fault.address;
 		if (vector < 32 && soft_intercepts(c, VMCB_INTERCEPT_EXCEPTION(vector)))
 			return intercepted_exception(c);
 		combined = combined_vector(x);
@@ -165,7 +163,7 @@ static enum x86_result take_traps(struct soft_cpu *c, const struct x86_insn *las
 	u64 bits;
 
 	if (was_stepped(c, last))
-		c->debug |= DR6_BS;
+		c->debug |= X86_DR6_BS;
 	c->stepping = false;
 	bits = c->debug;
 	if (!bits || wait)

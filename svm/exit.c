@@ -86,7 +86,7 @@ static void describe_exception(struct vcpu *v, unsigned vector, struct exit *e)
 	if (vector == X86_DB && s->stepping && !(v->guest_debug & KVM_GUESTDBG_SINGLESTEP)) {
 		/* The step that looks for an NMI window: the guest must not see it. */
 		s->step_for_nmi = false;
-		s->vmcb->save.dr6 &= ~BIT_U64(14);
+		s->vmcb->save.dr6 &= ~X86_DR6_BS;
 		e->kind = EXIT_NMI_WINDOW;
 		return;
 	}

@@ -503,7 +503,7 @@ void svm_nested_vmexit(struct vcpu *v, u64 code, u64 info1, u64 info2, bool raw)
 	v->nested.gif_clear = true;
 	cpuid_update_runtime(v);
 	if (v->x.rflags & X86_FLAG_TF) {	/* L1's VMRUN was stepped, and is over now */
-		v->x.dr6 |= BIT_U64(14);
+		v->x.dr6 |= X86_DR6_BS;
 		event_exception(v, X86_DB, false, 0);
 	}
 	if (r)		/* L1 has taken its VMCB's memory away */

@@ -169,8 +169,6 @@ static HANDLER(mov_c_r)
 /* -- MOV DRn -------------------------------------------------------------------------- */
 #define DR6_ONES	0xffff0ff0ull
 #define DR7_ONES	0x400ull
-#define DR7_GD		BIT_U64(13)
-#define DR6_BD		BIT_U64(13)
 
 /* The register's number, DR4 and DR5 resolved; -1 if an exception is to be raised instead. */
 static enum x86_result debug_register(struct x86 *x, const struct x86_insn *i, enum x86_hook what,
@@ -183,9 +181,9 @@ static enum x86_result debug_register(struct x86 *x, const struct x86_insn *i, e
 		*n += 2;
 	if (x->cpl != 0)
 		return raise_gp(x);
-	if (x->dr7 & DR7_GD) {
+	if (x->dr7 & X86_DR7_GD) {
 		x86_raise(x, X86_DB);
-		x->fault.address = DR6_BD;
+		x->fault.address = X86_DR6_BD;
 		return X86_FAULT;
 	}
 	return intercept(x, i, what, i->reg);

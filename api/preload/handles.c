@@ -99,16 +99,7 @@ INTERPOSE int fcntl(int fd, int command, ...)
 	return real()->fcntl(fd, command, arg);
 }
 
-INTERPOSE int fcntl64(int fd, int command, ...)
-{
-	unsigned long arg;
-	va_list more;
-
-	va_start(more, command);
-	arg = va_arg(more, unsigned long);
-	va_end(more);
-	return fcntl(fd, command, arg);
-}
+INTERPOSE int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
 
 /* --- handing them to others ---------------------------------------------------------- */
 

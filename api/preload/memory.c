@@ -71,9 +71,7 @@ INTERPOSE void *mmap(void *address, size_t bytes, int protection, int flags, int
 }
 
 INTERPOSE void *mmap64(void *address, size_t bytes, int protection, int flags, int fd, off64_t offset)
-{
-	return mmap(address, bytes, protection, flags, fd, offset);
-}
+	__attribute__((alias("mmap")));
 
 INTERPOSE void *mremap(void *address, size_t bytes, size_t new_bytes, int flags, ...)
 {

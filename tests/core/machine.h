@@ -87,8 +87,8 @@ static const struct backend fake_backend = {
 	.tsc_offset_set = fake_offset,
 };
 
-/* A VM with one vCPU and memory that the client has but the guest not yet. */
-static inline void machine_create_with(bool chips)
+/* A VM without vCPUs, and memory that the client has but the guest not yet. */
+static inline void machine_create_vm(void)
 {
 	sim_reset();
 	core_set_backend(&fake_backend);
@@ -99,6 +99,12 @@ static inline void machine_create_with(bool chips)
 	sim_memory(machine.memory, MACHINE_BYTES, true);
 	machine.shadow = 0;
 	EXPECT_EQ(vm_create(0, &machine.vm), 0);
+}
+
+/* With one vCPU. */
+static inline void machine_create_with(bool chips)
+{
+	machine_create_vm();
 	if (chips)
 		EXPECT_EQ(irq_create_chips(machine.vm), 0);
 	EXPECT_EQ(vcpu_create(machine.vm, 0, machine.run, &machine.v), 0);

@@ -9,14 +9,7 @@
 
 static void ring_create(void)
 {
-	sim_reset();
-	core_set_backend(&fake_backend);
-	machine.memory = aligned_alloc(2ul << 20, MACHINE_BYTES);
-	machine.run = aligned_alloc(PAGE_BYTES, 4 * PAGE_BYTES);
-	memset(machine.memory, 0, MACHINE_BYTES);
-	memset(machine.run, 0, 4 * PAGE_BYTES);
-	sim_memory(machine.memory, MACHINE_BYTES, true);
-	EXPECT_EQ(vm_create(0, &machine.vm), 0);
+	machine_create_vm();
 	EXPECT_EQ(dirty_ring_reset(machine.vm), -EINVAL);
 	EXPECT_EQ(dirty_ring_enable(machine.vm, RING_BYTES), 0);
 	EXPECT_EQ(vcpu_create(machine.vm, 0, machine.run, &machine.v), 0);

@@ -314,6 +314,23 @@ static void *slot_storm(void *arg)
 	return NULL;
 }
 
+/* So many threads (4 at most) do the same until all are through. */
+static void storm(unsigned threads, void *(*fn)(void *), struct tiny *t, unsigned seed, u8 *pages)
+{
+	struct storm s[4];
+	pthread_t id[4];
+
+	for (unsigned n = 0; n < threads; n++) {
+		s[n] = (struct storm){ t, seed + n, pages, 0 };
+		if (pthread_create(&id[n], NULL, fn, &s[n]))
+			abort();
+	}
+	for (unsigned n = 0; n < threads; n++) {
+		pthread_join(id[n], NULL);
+		EXPECT_EQ(s[n].bad, 0);
+	}
+}
+
 static bool zeros_are_the_answer(struct tiny_thread *h, int exit)
 {
 	struct kvm_run *run = h->t->cpu[h->n].run;
@@ -326,8 +343,6 @@ static bool zeros_are_the_answer(struct tiny_thread *h, int exit)
 static void slots_in_a_storm(void)
 {
 	struct tiny_thread h = { .serve = zeros_are_the_answer };
-	struct storm s[2];
-	pthread_t id[2];
 	u8 *pages = private_pages(TINY_BYTES);
 	struct tiny t;
 
@@ -335,15 +350,7 @@ static void slots_in_a_storm(void)
 	tiny_load(&t, TINY_64, BLOB(spare_counter));
 	tiny_start(&t, 0, TINY_64);
 	tiny_thread_start(&h, &t, 0);
-	for (unsigned n = 0; n < 2; n++) {
-		s[n] = (struct storm){ &t, n + 1, pages, 0 };
-		if (pthread_create(&id[n], NULL, slot_storm, &s[n]))
-			abort();
-	}
-	for (unsigned n = 0; n < 2; n++) {
-		pthread_join(id[n], NULL);
-		EXPECT_EQ(s[n].bad, 0);
-	}
+	storm(2, slot_storm, &t, 1, pages);
 	tiny_thread_stop(&h);
 	tiny_destroy(&t);
 	munmap(pages, TINY_BYTES);
@@ -370,20 +377,10 @@ static void vcpus_in_a_storm(void)
 {
 	for (unsigned round = 0; round < 3; round++) {
 		struct tiny_thread h = { 0 };
-		struct storm s[3];
-		pthread_t id[3];
 		struct tiny t;
 
 		running(&t, &h, TINY_IRQCHIP, BLOB(endless));
-		for (unsigned n = 0; n < 3; n++) {
-			s[n] = (struct storm){ &t, n + 7 * round, NULL, 0 };
-			if (pthread_create(&id[n], NULL, vcpu_storm, &s[n]))
-				abort();
-		}
-		for (unsigned n = 0; n < 3; n++) {
-			pthread_join(id[n], NULL);
-			EXPECT_EQ(s[n].bad, 0);
-		}
+		storm(3, vcpu_storm, &t, 7 * round, NULL);
 		tiny_thread_stop(&h);
 		tiny_destroy(&t);
 	}

@@ -54,9 +54,8 @@ static inline void *guest_pages(u64 bytes)
 	return p;
 }
 
-static inline struct soft_code guest_code_memory(void)
+static inline struct soft_code guest_code_memory(u64 bytes)
 {
-	u64 bytes = 1 << 20;
 	int fd = memfd_create("code", 0);
 	struct soft_code code = { .bytes = bytes };
 
@@ -88,7 +87,7 @@ static inline void guest_init(struct guest *g)
 	u64 *tables;
 
 	if (!made.cpu) {
-		struct soft_code code = guest_code_memory();
+		struct soft_code code = guest_code_memory(1 << 20);
 
 		made.cpu = guest_pages(soft_cpu_bytes());
 		soft_cpu_init(made.cpu, 0, &code);

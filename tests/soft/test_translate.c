@@ -42,19 +42,11 @@ static struct guest machines[2];	/* 0 translates */
 
 static void machine_make(struct guest *g, bool translate)
 {
-	static struct soft_code code;
+	struct soft_code code = guest_code_memory(8 << 20);
 
 	/* guest_init() keeps one processor; we want two */
 	soft_translate(translate);
 	guest_long(g, (const u8 *)"\xf4", (const u8 *)"\xf4" + 1);
-	code.bytes = 8 << 20;
-	int fd = memfd_create("code", 0);
-
-	if (fd < 0 || ftruncate(fd, (off_t)code.bytes) < 0)
-		abort();
-	code.write = mmap(NULL, code.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	code.run = mmap(NULL, code.bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	close(fd);
 	g->cpu = guest_pages(soft_cpu_bytes());
 	soft_cpu_init(g->cpu, translate, &code);
 	struct guest clean = *g;

@@ -30,14 +30,8 @@ static struct guest g;
 
 static void machine_make(void)
 {
-	struct soft_code code = { .bytes = 4 << 20 };
-	int fd = memfd_create("code", 0);
+	struct soft_code code = guest_code_memory(4 << 20);
 
-	if (fd < 0 || ftruncate(fd, (off_t)code.bytes) < 0)
-		abort();
-	code.write = mmap(NULL, code.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	code.run = mmap(NULL, code.bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	close(fd);
 	guest_long(&g, (const u8 *)"\xf4", (const u8 *)"\xf4" + 1);
 	g.cpu = guest_pages(soft_cpu_bytes());
 	soft_cpu_init(g.cpu, 0, &code);
