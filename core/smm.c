@@ -29,6 +29,8 @@
 #define REVISION_32	0x00020000u	/* SMBASE can be relocated */
 #define REVISION_64	0x00020064u
 #define EFER_AT		0x7ed0u
+#define SHADOW_AT_64	0x7ecbu		/* a byte each: the interrupt shadow, as on Linux since 6.2 */
+#define SHADOW_AT_32	0x7f1au
 #define NESTED_AT	0x7ed8u		/* 1: it was in L2, */
 #define VMCB12_AT	0x7ee0u		/* which this is the VMCB of */
 
@@ -129,6 +131,12 @@ static unsigned segment_at_32(unsigned n)
 
 /* --- the two layouts ---------------------------------------------------------------------- */
 
+/* An SMI between STI and HLT must not let the interrupt in that HLT is to wait for. */
+static void shadow_load(struct vcpu *v, const struct area *a, unsigned offset)
+{
+	v->vm->be->shadow_set(v, (u8)get(a, offset, 1) & (KVM_X86_SHADOW_INT_STI | KVM_X86_SHADOW_INT_MOV_SS));
+}
+
 static void save_64(struct vcpu *v, struct area *a)
 {
 	const struct x86 *x = &v->x;
@@ -145,6 +153,7 @@ static void save_64(struct vcpu *v, struct area *a)
 	put(a, 0x7f00, 4, v->smbase);
 	put(a, 0x7efc, 4, REVISION_64);
 	put(a, EFER_AT, 8, x->efer);
+	put(a, SHADOW_AT_64, 1, v->vm->be->shadow_get(v));
 	segment_put_64(a, 0x7e90, &x->seg[X86_TR]);
 	put(a, 0x7e84, 4, x->idtr.limit);
 	put(a, 0x7e88, 8, x->idtr.base);
@@ -170,6 +179,7 @@ static void load_64(struct vcpu *v, const struct area *a)
 	x->cr4 = get(a, 0x7f48, 8);
 	v->smbase = get(a, 0x7f00, 4);
 	x->efer = get(a, EFER_AT, 8) & ~X86_EFER_LMA;
+	shadow_load(v, a, SHADOW_AT_64);
 	segment_get_64(a, 0x7e90, &x->seg[X86_TR]);
 	x->idtr = (struct x86_table){ .limit = (u16)get(a, 0x7e84, 4), .base = get(a, 0x7e88, 8) };
 	segment_get_64(a, 0x7e70, &x->seg[X86_LDTR]);
@@ -199,6 +209,7 @@ static void save_32(struct vcpu *v, struct area *a)
 	for (unsigned n = X86_ES; n <= X86_GS; n++)
 		segment_put_32(a, 0x7fa8 + n * 4, segment_at_32(n), &x->seg[n]);
 	put(a, 0x7f14, 4, x->cr4);
+	put(a, SHADOW_AT_32, 1, v->vm->be->shadow_get(v));
 	put(a, 0x7efc, 4, REVISION_32);
 	put(a, 0x7ef8, 4, v->smbase);
 }
@@ -223,6 +234,7 @@ static void load_32(struct vcpu *v, const struct area *a)
 		segment_get_32(a, 0x7fa8 + n * 4, segment_at_32(n), &x->seg[n]);
 	x->cr4 = get(a, 0x7f14, 4);
 	x->efer = 0;
+	shadow_load(v, a, SHADOW_AT_32);
 	v->smbase = get(a, 0x7ef8, 4);
 }
 
@@ -329,7 +341,6 @@ void smm_leave(struct vcpu *v)
 	nested_leave(v);	/* of whatever the handler ran */
 	smm_switch(v, false);
 	vcpu_regs_dirty(v, REGS_ALL);
-	be->shadow_set(v, 0);
 	valid = get(&a, NESTED_AT, 8) != 1 || l2_resume(v, &a);
 	if (cpuid_has(v, X86_FEATURE_LM))
 		load_64(v, &a);

@@ -191,6 +191,43 @@ static void an_smi_ends_hlt(void)
 	smm_destroy(&t);
 }
 
+/* An interrupt that is let in between STI and HLT is lost to HLT, for all that SMM knows. */
+static void the_interrupt_shadow_survives(void)
+{
+	static const struct { enum tiny_mode mode; unsigned offset; bool lm; } layout[] = {
+		{ TINY_64, 0x7ecb, true }, { TINY_32, 0x7f1a, false },
+	};
+
+	for (unsigned n = 0; n < ARRAY_LEN(layout); n++) {
+		struct kvm_vcpu_events e;
+		struct kvm_regs regs;
+		struct tiny_cpuid cpuid;
+		struct tiny t;
+
+		smm_create(&t, 0, layout[n].mode, BLOB(halts), BLOB(handler));	/* the same bytes in both */
+		if (!layout[n].lm) {
+			tiny_cpuid_supported(&t, &cpuid);
+			tiny_leaf(&cpuid, 0x80000001, 0)->edx &= ~(1u << 29);
+			MUST(cpu_ioctl(&t, 0, KVM_SET_CPUID2, &cpuid));
+		}
+		regs = tiny_regs(&t, 0);
+		regs.rip++;			/* at HLT */
+		regs.rflags |= X86_FLAG_IF;
+		tiny_set_regs(&t, 0, &regs);
+		e = events(&t);
+		e.flags = KVM_VCPUEVENT_VALID_SHADOW;
+		e.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+		MUST(cpu_ioctl(&t, 0, KVM_SET_VCPU_EVENTS, &e));
+		EXPECT_EQ(cpu_ioctl(&t, 0, KVM_SMI, NULL), 0);
+		out_is(&t, 0x81);
+		EXPECT_EQ(events(&t).interrupt.shadow, 0);
+		EXPECT(saved(layout[n].offset, 1) & KVM_X86_SHADOW_INT_STI);
+		t.cpu[0].run->request_interrupt_window = 1;
+		EXPECT_EXIT(&t, 0, KVM_EXIT_HLT);	/* not the window, which would be before HLT */
+		smm_destroy(&t);
+	}
+}
+
 /* What one vCPU's client got another's can be given, in the middle of the handler. */
 static void the_mode_can_be_moved(void)
 {
@@ -231,6 +268,7 @@ int main(void)
 	TINY_TEST(TINY_64, rsm_outside, rsm_is_undefined_elsewhere);
 	TEST(nmis_and_smis_wait);
 	TEST(an_smi_ends_hlt);
+	TEST(the_interrupt_shadow_survives);
 	TEST(the_mode_can_be_moved);
 	return test_status();
 }
