@@ -14,6 +14,7 @@
 #ifndef ANYKVM_H
 #define ANYKVM_H
 
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 
@@ -64,11 +65,19 @@ AKVM_API void akvm_remap_end(const void *address, size_t bytes);
 AKVM_API void akvm_interrupt(void);
 
 /*
- * The same with what the handler, installed with SA_SIGINFO, was given: for clients that use
- * KVM_SET_SIGNAL_MASK.  1: its mask let through what is blocked outside of KVM_RUN; there the
- * signal will be pending, and this handler has nothing more to do.  0: it is an ordinary signal.
+ * The same with what the handler, installed with SA_SIGINFO, was given.  1: a call of this library
+ * is in progress on this thread, and the signal comes again when it has returned, or, if only
+ * KVM_SET_SIGNAL_MASK let it through, is pending then; this handler has nothing more to do.
+ * 0: nothing is in progress, and the handler may do what it likes: call the library, longjmp().
  */
 AKVM_API int akvm_interrupt_by(int number, siginfo_t *info, void *context);
+
+/*
+ * This thread has been cancelled (pthread_cancel(3)).  Threads are not cancelled inside a call of
+ * this library, but when it returns; KVM_RUN of a thread whose cancellation is asynchronous returns
+ * soon.  Not for signal handlers.
+ */
+AKVM_API void akvm_interrupt_thread(pthread_t thread);
 
 #ifdef __cplusplus
 }

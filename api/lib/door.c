@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "api/ioctl.h"
+#include "api/lib/call.h"
 #include "api/lib/mask.h"
 #include "api/lib/profile.h"
 #include "api/lib/ring.h"
@@ -305,9 +306,13 @@ static void library_init(void)
 int akvm_open(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	int r;
 
+	call_begin();
 	pthread_once(&once, library_init);
-	return handle_install(eventfd(0, EFD_CLOEXEC), NULL, NULL);
+	r = handle_install(eventfd(0, EFD_CLOEXEC), NULL, NULL);
+	call_end();
+	return r;
 }
 
 /* Only a signal that arrives during KVM_RUN ends it. */
@@ -317,6 +322,7 @@ static int run(struct handle *h, unsigned long arg)
 	bool masked;
 	int r;
 
+	call_is_run();
 	host_posix_interrupt_clear();
 	masked = mask_begin(&h->mask, &before);
 	r = ioctl_on(h->vm->vm, h->v, KVM_RUN, arg);
@@ -325,7 +331,7 @@ static int run(struct handle *h, unsigned long arg)
 	return r;
 }
 
-int akvm_ioctl(int fd, unsigned long request, unsigned long arg)
+static int handle_ioctl(int fd, unsigned long request, unsigned long arg)
 {
 	struct handle *h = handle_get(fd);
 	int r;
@@ -346,6 +352,16 @@ int akvm_ioctl(int fd, unsigned long request, unsigned long arg)
 	return r;
 }
 
+int akvm_ioctl(int fd, unsigned long request, unsigned long arg)
+{
+	int r;
+
+	call_begin();
+	r = handle_ioctl(fd, request, arg);
+	call_end();
+	return r;
+}
+
 /* All vCPUs' mappings show one ring: map the VM's again in this one's place. */
 static int ring_share(struct vm *vm, void *pages, size_t bytes, u64 offset)
 {
@@ -357,7 +373,7 @@ static int ring_share(struct vm *vm, void *pages, size_t bytes, u64 offset)
 		      (char *)pages + (at - offset)) == MAP_FAILED;
 }
 
-void *akvm_mmap(int fd, size_t bytes, long offset)
+static void *handle_map(int fd, size_t bytes, long offset)
 {
 	struct handle *h = handle_get(fd);
 	void *pages = MAP_FAILED;
@@ -380,10 +396,21 @@ void *akvm_mmap(int fd, size_t bytes, long offset)
 	return pages == MAP_FAILED ? NULL : pages;
 }
 
+void *akvm_mmap(int fd, size_t bytes, long offset)
+{
+	void *pages;
+
+	call_begin();
+	pages = handle_map(fd, bytes, offset);
+	call_end();
+	return pages;
+}
+
 int akvm_close(int fd)
 {
 	struct handle *h = NULL;
 
+	call_begin();
 	pthread_mutex_lock(&table_lock);
 	if (akvm_is_handle(fd)) {
 		h = table_set(fd, NULL);
@@ -391,10 +418,10 @@ int akvm_close(int fd)
 		close(fd);
 	}
 	pthread_mutex_unlock(&table_lock);
-	if (!h)
-		return -EBADF;
-	handle_put(h);
-	return 0;
+	if (h)
+		handle_put(h);
+	call_end();
+	return h ? 0 : -EBADF;
 }
 
 int akvm_is_handle(int fd)
@@ -421,6 +448,7 @@ int akvm_dup(int handle, int least, int flags)
 	struct handle *stale = NULL;
 	int fd = -EBADF, r;
 
+	call_begin();
 	pthread_mutex_lock(&table_lock);
 	if (akvm_is_handle(handle)) {
 		/* Not by name: the preload shim's would call us again. */
@@ -438,6 +466,7 @@ int akvm_dup(int handle, int least, int flags)
 	pthread_mutex_unlock(&table_lock);
 	if (stale)
 		handle_put(stale);
+	call_end();
 	return fd;
 }
 
@@ -446,6 +475,7 @@ int akvm_dup3(int from, int to, int flags)
 	struct handle *replaced = NULL;
 	int r;
 
+	call_begin();
 	pthread_mutex_lock(&table_lock);
 	r = akvm_is_handle(from) ? table_reserve(to) : 0;
 	if (!r && syscall(SYS_dup3, from, to, flags) < 0)
@@ -455,6 +485,7 @@ int akvm_dup3(int from, int to, int flags)
 	pthread_mutex_unlock(&table_lock);
 	if (replaced)
 		handle_put(replaced);
+	call_end();
 	return r ? r : to;
 }
 
@@ -467,12 +498,14 @@ static u64 remap_end_of(const void *address, size_t bytes)
 
 void akvm_remap_begin(const void *address, size_t bytes)
 {
+	call_begin();
 	host_posix_remap_begin((u64)(uintptr_t)address, remap_end_of(address, bytes));
 }
 
 void akvm_remap_end(const void *address, size_t bytes)
 {
 	host_posix_remap_end((u64)(uintptr_t)address, remap_end_of(address, bytes));
+	call_end();
 }
 
 void akvm_interrupt(void)
@@ -483,5 +516,10 @@ void akvm_interrupt(void)
 int akvm_interrupt_by(int number, siginfo_t *info, void *context)
 {
 	host_posix_interrupt();
-	return mask_hold(number, info, context);
+	return mask_hold(number, info, context) || call_hold(number, info, context);
+}
+
+void akvm_interrupt_thread(pthread_t thread)
+{
+	host_posix_interrupt_thread(thread);
 }

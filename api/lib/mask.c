@@ -7,8 +7,8 @@
  * pending.  Here it has to be delivered to be seen: its handler finds it held, blocks it
  * for when it returns, and sends it to its thread once more, as it was.
  *
- * Not modelled: a signal without a handler stays blocked, and ends nothing.  A held signal uses up
- * SA_RESETHAND, and if it was sent to the process, it is now the thread's.
+ * Not modelled: a signal without a handler stays blocked, and ends nothing.  A held signal that
+ * was sent to the process is now the thread's.
  */
 #include "api/lib/mask.h"
 
@@ -16,10 +16,8 @@
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <ucontext.h>
-#include <unistd.h>
 
+#include "api/lib/call.h"
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "host/posix/posix.h"
@@ -101,17 +99,5 @@ void mask_end(const sigset_t *before)
 
 bool mask_hold(int number, siginfo_t *info, void *context)
 {
-	ucontext_t *interrupted = context;
-	int error = errno;
-	sigset_t one;
-
-	if (!(atomic_load_relaxed(&held) & BIT_U64(number - 1)))
-		return false;
-	sigemptyset(&one);
-	sigaddset(&one, number);
-	pthread_sigmask(SIG_BLOCK, &one, NULL);		/* SA_NODEFER: not while this handler runs either */
-	sigaddset(&interrupted->uc_sigmask, number);
-	syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), number, info);
-	errno = error;
-	return true;
+	return atomic_load_relaxed(&held) & BIT_U64(number - 1) && signal_requeue(number, info, context);
 }

@@ -9,6 +9,7 @@
 #define API_PRELOAD_REAL_H
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -37,7 +38,7 @@ sighandler_t __sysv_signal(int number, sighandler_t handler);
 	X(__xstat) X(__lxstat) X(__fxstatat) X(__xstat64) X(__lxstat64) X(__fxstatat64) \
 	X(ioctl) X(close) X(close_range) X(dup) X(dup2) X(dup3) X(fcntl) X(fcntl64) X(sendmsg) X(sendmmsg) \
 	X(mmap) X(mmap64) X(munmap) X(mremap) X(mprotect) \
-	X(sigaction) X(sigprocmask) X(pthread_sigmask)
+	X(sigaction) X(sigprocmask) X(pthread_sigmask) X(pthread_cancel)
 
 struct real {
 #define REAL_FIELD(name) __typeof__(&name) name;

@@ -2,13 +2,14 @@
 /*
  * signals.c - the program's signal handlers, which end a KVM_RUN in progress
  *
- * In a kernel a signal brings a vCPU's thread out of its guest before the handler runs.
- * Here the handler interrupts translated code; then the program's own handler is called, on
- * the same stack and with the same mask, and KVM_RUN returns -EINTR soon after.  A signal that only
- * KVM_SET_SIGNAL_MASK let through stays pending instead.
+ * In a kernel a signal brings a vCPU's thread out of its guest, and KVM_RUN is over before the
+ * handler runs.  Here on_signal() interrupts translated code, and the library sees to it that it is
+ * called again when KVM_RUN, or whatever else of the library was in progress, has returned; then
+ * the program's own handler is called, on the same stack and with the same mask.  A signal that
+ * only KVM_SET_SIGNAL_MASK let through stays pending instead.
  *
  * Every handler is installed as on_signal(), with the program's flags but for SA_SIGINFO, which
- * only says how many arguments it gets.  SIGSEGV is the shim's own as well where it emulates
+ * only says how many arguments it gets, and SA_RESETHAND, which is for the program's.  SIGSEGV is the shim's own as well where it emulates
  * CPUID (cpuid.c): then it is never blocked, and its default action is taken by hand.
  *
  * Not modelled: handlers installed by the bare system call.
@@ -23,13 +24,22 @@ typedef void (*signal_handler)(int, siginfo_t *, void *);
 
 /* The program's: what on_signal() calls, and what it sees in return for its own. */
 static signal_handler handlers[_NSIG];
-static unsigned char wants_info[_NSIG];
+static int flags_of[_NSIG];		/* what it asked for of FLAGS_OURS */
+#define FLAGS_OURS ((int)(SA_SIGINFO | SA_RESETHAND))
 
 static int is_function(signal_handler h)
 {
 	const struct sigaction none = { .sa_handler = SIG_DFL }, ignore = { .sa_handler = SIG_IGN };
 
 	return h != none.sa_sigaction && h != ignore.sa_sigaction;
+}
+
+/* SA_RESETHAND: the kernel does not know when the handler is really called. */
+static void reset(int number)
+{
+	const struct sigaction action = { .sa_handler = SIG_DFL };
+
+	sigaction(number, &action, NULL);
 }
 
 static void on_signal(int number, siginfo_t *info, void *context)
@@ -41,6 +51,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	if (akvm_interrupt_by(number, info, context))
 		return;
 	if (is_function(h)) {
+		if (flags_of[number] & (int)SA_RESETHAND)
+			reset(number);
 		h(number, info, context);
 	} else if (number == SIGSEGV && !h) {
 		/* SIG_DFL, which is 0.  Ours alone was here: let the faulting instruction be its end, with a core dump. */
@@ -68,6 +80,7 @@ static struct sigaction wrap(int number, const struct sigaction *action)
 	if (is_function(action->sa_sigaction)) {
 		ours.sa_sigaction = on_signal;
 		ours.sa_flags |= SA_SIGINFO;
+		ours.sa_flags &= ~(int)SA_RESETHAND;
 	}
 	return ours;
 }
@@ -76,28 +89,27 @@ INTERPOSE int sigaction(int number, const struct sigaction *action, struct sigac
 {
 	struct sigaction ours;
 	signal_handler before;
-	int info_before, r;
+	int flags_before, r;
 
 	if (number <= 0 || number >= _NSIG)
 		return real()->sigaction(number, action, old);
 	before = handlers[number];
-	info_before = wants_info[number];
+	flags_before = flags_of[number];
 	if (action) {
 		ours = wrap(number, action);
 		/* First, as ours may be called as soon as it is installed. */
 		if (ours.sa_sigaction == on_signal) {
 			__atomic_store_n(&handlers[number], action->sa_sigaction, __ATOMIC_RELAXED);
-			wants_info[number] = !!(action->sa_flags & SA_SIGINFO);
+			flags_of[number] = action->sa_flags & FLAGS_OURS;
 		}
 	}
 	r = real()->sigaction(number, action ? &ours : NULL, old);
 	if (r) {
 		handlers[number] = before;
-		wants_info[number] = (unsigned char)info_before;
+		flags_of[number] = flags_before;
 	} else if (old && old->sa_sigaction == on_signal) {
 		old->sa_sigaction = before;
-		if (!info_before)
-			old->sa_flags &= ~SA_SIGINFO;
+		old->sa_flags = (old->sa_flags & ~FLAGS_OURS) | flags_before;
 	}
 	return r;
 }
@@ -126,6 +138,17 @@ INTERPOSE sighandler_t ssignal(int number, sighandler_t handler)
 INTERPOSE sighandler_t __sysv_signal(int number, sighandler_t handler)
 {
 	return signal_set(number, handler, (int)(SA_RESETHAND | SA_NODEFER));
+}
+
+/* --- cancellation ----------------------------------------------------------------------- */
+
+INTERPOSE int pthread_cancel(pthread_t thread)
+{
+	int r = real()->pthread_cancel(thread);
+
+	if (!r)
+		akvm_interrupt_thread(thread);
+	return r;
 }
 
 /* --- masks ------------------------------------------------------------------------------ */

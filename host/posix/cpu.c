@@ -23,6 +23,7 @@
 #include "host/posix/thread.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -31,7 +32,9 @@ struct cpu {
 	u32 busy;	/* its thread has interrupts off */
 	u32 call;	/* someone wants to be this processor */
 	u32 kicked;	/* the pin may be up */
-	u64 pad[6];
+	struct posix_thread *thread;	/* whose number it is, ... */
+	pthread_t id;			/* ... and who that is; under calls */
+	u64 pad[4];
 };
 
 __thread struct posix_thread posix_self __attribute__((tls_model("initial-exec")));
@@ -90,6 +93,8 @@ static void take_number(void)
 		sched_yield();		/* until one of 4096 threads exits */
 	}
 	cpus[n].taken = 1;
+	cpus[n].thread = &posix_self;
+	cpus[n].id = pthread_self();
 	posix_self.cpu_plus_1 = n + 1;
 	if (hook_online && hook_online(n))
 		host_log(3, "processor %u did not come online\n", n);
@@ -288,19 +293,50 @@ bool host_must_return(void)
 	return atomic_load_relaxed(&posix_self.must_return);
 }
 
-void host_posix_interrupt(void)
+/* Of this thread, or of another one whose waiting lock is held. */
+static void interrupt(struct posix_thread *t, u32 why)
 {
 	u32 *word;
 
-	atomic_store_seq(&posix_self.must_return, 1);
-	word = atomic_load_relaxed(&posix_self.waiting_on);
+	atomic_fetch_or(&t->must_return, why);
+	word = atomic_load_relaxed(&t->waiting_on);
 	if (word)
 		atomic_fetch_add(word, 1);	/* so that it does not fall asleep */
-	if (posix_self.cpu_plus_1)
-		host_cpu_kick(posix_self.cpu_plus_1 - 1);
+	if (word && t != &posix_self)
+		posix_futex_wake(word, INT_MAX);
+	if (t->cpu_plus_1)
+		host_cpu_kick(t->cpu_plus_1 - 1);
+}
+
+void host_posix_interrupt(void)
+{
+	interrupt(&posix_self, MUST_RETURN_SIGNAL);
 }
 
 void host_posix_interrupt_clear(void)
 {
-	atomic_store_seq(&posix_self.must_return, 0);
+	if (atomic_load_relaxed(&posix_self.must_return))
+		atomic_fetch_and(&posix_self.must_return, ~MUST_RETURN_SIGNAL);
+}
+
+void host_posix_interrupt_thread(pthread_t thread)
+{
+	pthread_mutex_lock(&calls);
+	for (unsigned n = 0; n < HOST_CPUS; n++) {
+		struct posix_thread *t = cpus[n].thread;
+
+		if (!cpus[n].taken || !pthread_equal(cpus[n].id, thread) || !atomic_load_acquire(&t->cancellable))
+			continue;
+		posix_lock(&t->waiting);
+		interrupt(t, MUST_RETURN_CANCELLED);
+		posix_unlock(&t->waiting);
+	}
+	pthread_mutex_unlock(&calls);
+}
+
+void host_posix_cancellable(bool on)
+{
+	host_cpu();		/* to be found by */
+	atomic_fetch_and(&posix_self.must_return, ~MUST_RETURN_CANCELLED);
+	atomic_store_seq(&posix_self.cancellable, on);
 }

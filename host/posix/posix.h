@@ -9,6 +9,8 @@
 #ifndef HOST_POSIX_POSIX_H
 #define HOST_POSIX_POSIX_H
 
+#include <pthread.h>
+
 #include "host/host.h"
 
 /* The interrupt pin of each processor. */
@@ -28,6 +30,13 @@ void host_posix_interrupt(void);
 
 /* The request has been answered: KVM_RUN returned. */
 void host_posix_interrupt_clear(void);
+
+/*
+ * The same for another thread, if it said that it is to be told of its cancellation.  Saying so
+ * again forgets what was told before.  [sleep]
+ */
+void host_posix_interrupt_thread(pthread_t thread);
+void host_posix_cancellable(bool on);
 
 /*
  * The program changes its mappings in a range: every attached space's invalidate_begin() and

@@ -14,14 +14,22 @@
 #define HOST_CPUS	4096u	/* threads that can be processors at the same time */
 #define HOST_NEVER	(~0ull)	/* a deadline */
 
+/* A lock of one word that spins a little and then sleeps; zero is unlocked. */
+struct posix_lock { u32 state; };
+
+#define MUST_RETURN_SIGNAL	1u	/* host_posix_interrupt() was here */
+#define MUST_RETURN_CANCELLED	2u	/* host_posix_interrupt_thread() was */
+
 struct posix_thread {
 	u32  cpu_plus_1;	/* its number as a processor; 0: none yet */
 	u32  pinned;		/* nesting depth of host_pin() */
 	u32  spins;		/* spinlocks held */
 	bool irq_off;
 	bool in_timer;		/* running a timer's callback */
-	u32  must_return;	/* host_posix_interrupt() was here; its signal handlers write it */
-	u32 *waiting_on;	/* the futex word this thread may be about to sleep on */
+	u32  must_return;	/* bits; signal handlers write it */
+	u32  cancellable;	/* host_posix_cancellable() */
+	u32 *waiting_on;	/* the futex word this thread may be about to sleep on; ... */
+	struct posix_lock waiting;	/* ... stays in use while another thread holds this */
 	u32  mxcsr;		/* the caller's, from host_fpu_begin() to host_fpu_end() */
 	u16  fpu_control;
 	bool in_fpu;
@@ -41,8 +49,6 @@ void posix_check_atomic(const char *function);
 void posix_futex_wait(u32 *word, u32 value, u64 deadline);
 void posix_futex_wake(u32 *word, int threads);
 
-/* A lock of one word that spins a little and then sleeps; zero is unlocked. */
-struct posix_lock { u32 state; };
 void posix_lock(struct posix_lock *l);
 void posix_unlock(struct posix_lock *l);
 

@@ -51,7 +51,9 @@ int host_wait_until(struct host_wait *w, bool (*ready)(void *), void *arg, u64 d
 			break;
 		posix_futex_wait(&q->sequence, sequence, deadline);
 	}
+	posix_lock(&posix_self.waiting);
 	atomic_store_relaxed(&posix_self.waiting_on, NULL);
+	posix_unlock(&posix_self.waiting);
 	atomic_fetch_add(&q->sleepers, -1);
 	return result;
 }

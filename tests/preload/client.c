@@ -3,13 +3,14 @@
  * client.c - a small KVM program that knows nothing of anykvm, for tests/preload/run
  *
  * usage: anykvm exec -- client      prints ok/FAIL lines
- * What KVM's file descriptors do under dup, fork, close, mmap, munmap and signals, as a kernel's do.
+ * What KVM's file descriptors do under dup, fork, close, mmap, munmap, signals and cancelled threads, as a kernel's do.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -322,9 +323,159 @@ static void the_mask_of_run_blocks(void)
 	guest_free(&g);
 }
 
-/* --- memory ------------------------------------------------------------------------- */
+/* --- ways out of KVM_RUN that are not its return ----------------------------------------- */
 
 static struct guest shared;
+
+/* The vCPU is nobody's: it runs, and is as it was left. */
+static void is_free(void)
+{
+	struct kvm_regs regs;
+
+	memcpy(shared.ram, halts, sizeof(halts));
+	EXPECT(!ioctl(shared.cpu, KVM_GET_REGS, &regs) && regs.rip == 0);
+	EXPECT(!ioctl(shared.cpu, KVM_RUN, 0) && shared.run->exit_reason == KVM_EXIT_HLT);
+}
+
+static volatile int going;
+
+static void *run_for_ever(void *how)
+{
+	pthread_setcanceltype(how ? PTHREAD_CANCEL_ASYNCHRONOUS : PTHREAD_CANCEL_DEFERRED, NULL);
+	going = 1;
+	while (ioctl(shared.cpu, KVM_RUN, 0) == 0 || errno == EINTR) {
+		going++;
+		pthread_testcancel();
+	}
+	return NULL;
+}
+
+static void a_thread_is_cancelled(void)
+{
+	void *result;
+	pthread_t other;
+
+	for (int n = 0; n < 40; n++) {
+		shared = guest_make(loops, sizeof(loops));
+		going = 0;
+		pthread_create(&other, NULL, run_for_ever, "at once");
+		while (!going)
+			usleep(100);
+		usleep((useconds_t)n * 200);
+		EXPECT(!pthread_cancel(other));
+		EXPECT(!pthread_join(other, &result) && result == PTHREAD_CANCELED && going == 1);
+		is_free();
+		guest_free(&shared);
+	}
+	/* ioctl() is no point of cancellation: only a signal ends it. */
+	shared = guest_make(loops, sizeof(loops));
+	signal(SIGUSR1, on_signal);
+	going = 0;
+	pthread_create(&other, NULL, run_for_ever, NULL);
+	while (!going)
+		usleep(100);
+	usleep(5000);
+	EXPECT(!pthread_cancel(other));
+	usleep(20000);
+	EXPECT(going == 1);
+	pthread_kill(other, SIGUSR1);
+	EXPECT(!pthread_join(other, &result) && result == PTHREAD_CANCELED && going == 2);
+	is_free();
+	signal(SIGUSR1, SIG_DFL);
+	guest_free(&shared);
+}
+
+static void leave_thread(int number) { (void)number; pthread_exit("left"); }
+
+static void a_thread_ends_in_a_handler(void)
+{
+	void *result;
+	pthread_t other;
+
+	shared = guest_make(loops, sizeof(loops));
+	signal(SIGUSR1, leave_thread);
+	for (int n = 0; n < 40; n++) {
+		memcpy(shared.ram, loops, sizeof(loops));
+		ioctl(shared.cpu, KVM_SET_REGS, &(struct kvm_regs){ .rflags = 2 });
+		going = 0;
+		pthread_create(&other, NULL, run_for_ever, NULL);
+		while (!going)
+			usleep(100);
+		usleep((useconds_t)n * 200);
+		pthread_kill(other, SIGUSR1);
+		EXPECT(!pthread_join(other, &result) && !strcmp(result, "left"));
+		is_free();
+	}
+	signal(SIGUSR1, SIG_DFL);
+	guest_free(&shared);
+}
+
+static sigjmp_buf out;
+static void jump_out(int number) { siglongjmp(out, number); }
+
+static void a_handler_jumps_out(void)
+{
+	pthread_t other;
+
+	shared = guest_make(loops, sizeof(loops));
+	signal(SIGUSR1, jump_out);
+	runner = pthread_self();
+	for (volatile int n = 0; n < 10; n++) {
+		memcpy(shared.ram, loops, sizeof(loops));
+		ioctl(shared.cpu, KVM_SET_REGS, &(struct kvm_regs){ .rflags = 2 });
+		if (!sigsetjmp(out, 1)) {
+			pthread_create(&other, NULL, interrupt_soon, NULL);
+			ioctl(shared.cpu, KVM_RUN, 0);
+			EXPECT(!"KVM_RUN returned");
+		}
+		pthread_join(other, NULL);
+		is_free();
+	}
+	signal(SIGUSR1, SIG_DFL);
+	guest_free(&shared);
+}
+
+/* Of the vCPU that was interrupted: nothing of it is in use any more. */
+static unsigned long long rip_seen;
+
+static void ask_the_vcpu(int number)
+{
+	struct kvm_regs regs = { .rip = 1 };
+
+	(void)number;
+	signals++;
+	EXPECT(!ioctl(shared.cpu, KVM_GET_REGS, &regs));
+	rip_seen = regs.rip;
+	regs.rip = 2;		/* past the loop */
+	EXPECT(!ioctl(shared.cpu, KVM_SET_REGS, &regs));
+	EXPECT(ioctl(shared.cpu, KVM_RUN, 0) == 0 && shared.run->exit_reason == KVM_EXIT_MMIO);
+}
+
+static const unsigned char loops_then_stores[] = { 0xeb, 0xfe, 0xa2, 0xff, 0xff };	/* jmp .; mov %al, 0xffff */
+
+static void a_handler_asks_the_vcpu(void)
+{
+	struct sigaction action = { .sa_handler = ask_the_vcpu, .sa_flags = (int)SA_RESETHAND }, now;
+	struct kvm_sregs sregs;
+	pthread_t other;
+
+	shared = guest_make(loops_then_stores, sizeof(loops_then_stores));
+	ioctl(shared.cpu, KVM_GET_SREGS, &sregs);
+	sregs.ds.base = 0x10000;
+	ioctl(shared.cpu, KVM_SET_SREGS, &sregs);
+	runner = pthread_self();
+	signals = 0;
+	EXPECT(!sigaction(SIGUSR1, &action, NULL));
+	EXPECT(!sigaction(SIGUSR1, NULL, &now) && now.sa_handler == ask_the_vcpu && now.sa_flags & (int)SA_RESETHAND);
+	pthread_create(&other, NULL, interrupt_soon, NULL);
+	EXPECT(ioctl(shared.cpu, KVM_RUN, 0) == -1 && errno == EINTR);
+	pthread_join(other, NULL);
+	EXPECT(signals == 1 && rip_seen == 0);
+	EXPECT(!sigaction(SIGUSR1, NULL, &now) && now.sa_handler == SIG_DFL);
+	guest_free(&shared);
+}
+
+/* --- memory ------------------------------------------------------------------------- */
 
 static void *run_shared(void *unused)
 {
@@ -410,6 +561,8 @@ int main(void)
 		CASE(the_node_is_there), CASE(cpuinfo_has_the_flag), CASE(flags_of_descriptors), CASE(duplicates_are_the_same),
 		CASE(run_page_is_mapped_often), CASE(a_child_has_its_own), CASE(handles_are_not_sent), CASE(a_signal_ends_run),
 		CASE(the_mask_of_run), CASE(the_mask_of_run_blocks),
+		CASE(a_thread_is_cancelled), CASE(a_thread_ends_in_a_handler), CASE(a_handler_jumps_out),
+		CASE(a_handler_asks_the_vcpu),
 		CASE(memory_goes_while_the_guest_runs), CASE(descriptors_race),
 	};
 	int failed = 0;
