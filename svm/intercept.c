@@ -92,7 +92,7 @@ void svm_intercepts_update(struct vcpu *v)
 	/* Without the filter each PAUSE would be an exit, and most spinning is short. */
 	if (svm_features.pause_filter && !(disabled & KVM_X86_DISABLE_EXITS_PAUSE))
 		on(vmcb, VMCB_INTERCEPT_PAUSE);
-	if (!cpuid_has(v, X86_FEATURE_RDTSCP) && !cpuid_has(v, X86_FEATURE_RDPID))
+	if (!cpuid_has(v, X86_FEATURE_RDTSCP))	/* RDPID has no intercept */
 		on(vmcb, VMCB_INTERCEPT_RDTSCP);
 	if (!cpuid_has(v, X86_FEATURE_INVPCID))
 		on(vmcb, VMCB_INTERCEPT_INVPCID);

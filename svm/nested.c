@@ -27,6 +27,8 @@
 
 #include "x86/feature.h"
 
+#define PAE_ROOT_RESERVED	0x1e6ull	/* bits 1, 2, 5 to 8 */
+
 /* --- making -------------------------------------------------------------------------------- */
 
 void svm_nested_destroy(struct svm_nested *n)
@@ -111,6 +113,26 @@ bool svm_nested_save_is_valid(struct vcpu *v, const struct vmcb_save *s)
 		return true;
 	return (s->cr4 & X86_CR4_PAE) && (s->cr0 & X86_CR0_PE) &&
 	       (s->cs.attr & (X86_SEG_L | X86_SEG_DB)) != (X86_SEG_L | X86_SEG_DB);
+}
+
+/*
+ * PAE's root has four entries, which VMRUN loads and checks; under nested paging they are walked
+ * like all others.
+ */
+static bool pae_root_is_valid(struct vcpu *v, const struct vmcb *vmcb12)
+{
+	const struct vmcb_save *s = &vmcb12->save;
+	u64 reserved = ~(BIT_U64(v->x.phys_bits) - 1) | PAE_ROOT_RESERVED, entry[4];
+
+	if (!(s->cr0 & X86_CR0_PG) || !(s->cr4 & X86_CR4_PAE) || (s->efer & X86_EFER_LME) ||
+	    (vmcb12->control.nested_ctl & VMCB_NP_ENABLE))
+		return true;
+	if (vcpu_guest_read(v, s->cr3 & 0xffffffe0, entry, sizeof(entry)))
+		return false;
+	for (unsigned n = 0; n < ARRAY_LEN(entry); n++)
+		if ((entry[n] & 1) && (entry[n] & reserved))
+			return false;
+	return true;
 }
 
 /* --- VMRUN ------------------------------------------------------------------------------------- */
@@ -320,7 +342,7 @@ bool svm_nested_try_enter(struct vcpu *v)
 	vcpu_regs_dirty(v, REGS_ALL);
 	n->control = vmcb12->control;
 	if (!svm_nested_controls_are_valid(v, &n->control, v->x.cr0) ||
-	    !svm_nested_save_is_valid(v, &vmcb12->save) ||
+	    !svm_nested_save_is_valid(v, &vmcb12->save) || !pae_root_is_valid(v, vmcb12) ||
 	    (!msrpm_is_unchanged(v) && svm_nested_msrpm_copy(v)))
 		return false;
 	host_save(v, &n->host);

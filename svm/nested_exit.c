@@ -10,6 +10,7 @@
  * "IOIO Intercepts", "MSR Intercepts", "Exception Intercepts".
  */
 #include "svm/nested.h"
+#include "x86/feature.h"
 
 static bool l1_wants_port(struct vcpu *v)
 {
@@ -51,6 +52,13 @@ static bool l1_wants_exit(struct vcpu *v, const struct exit *e, u64 code)
 	switch (code) {
 	case VMEXIT_INTR: case VMEXIT_NMI: case VMEXIT_SMI: case VMEXIT_INIT:
 	case VMEXIT_EXCP0 + X86_MC:
+		return false;
+	case VMEXIT_RDTSCP:	/* instructions that the guest's processor does not have are #UD */
+		return cpuid_has(v, X86_FEATURE_RDTSCP);
+	case VMEXIT_INVPCID:
+		return cpuid_has(v, X86_FEATURE_INVPCID);
+	case VMEXIT_SKINIT: case VMEXIT_RDPRU: case VMEXIT_INVLPGB: case VMEXIT_INVLPGB_ILLEGAL:
+	case VMEXIT_MCOMMIT: case VMEXIT_TLBSYNC:
 		return false;
 	case VMEXIT_EXCP0 + X86_DB:
 		return !(v->guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP));

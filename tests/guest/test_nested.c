@@ -96,6 +96,28 @@ static void what_is_not_intercepted_is_ours(void)
 	tiny_destroy(&t);
 }
 
+/* L1 cannot intercept what its processor does not have: that is #UD. */
+static void absent_instructions_are_undefined(void)
+{
+	struct tiny t;
+	struct tiny_cpuid c;
+
+	begin(&t, 0);
+	tiny_cpuid_supported(&t, &c);
+	tiny_leaf(&c, 0x80000001, 0)->edx &= ~(1u << 27);	/* RDTSCP; RDPID stays */
+	MUST(cpu_ioctl(&t, 0, KVM_SET_CPUID2, &c));
+	l2_set(&t, L2(i_rdtscp));
+	intercept(&t, VMCB_INTERCEPT_RDTSCP);
+	intercept(&t, VMCB_INTERCEPT_EXCEPTION(X86_UD));
+	L2_EXITS(&t, VMEXIT_EXCP0 + X86_UD);
+	EXPECT_EQ(vmcb12(&t)->save.rip, L2(i_rdtscp));
+	l2_set(&t, L2(i_skinit));
+	intercept(&t, VMCB_INTERCEPT_SKINIT);
+	intercept(&t, VMCB_INTERCEPT_EXCEPTION(X86_UD));
+	L2_EXITS(&t, VMEXIT_EXCP0 + X86_UD);
+	tiny_destroy(&t);
+}
+
 static void ports_by_the_map(void)
 {
 	struct tiny t;
@@ -241,6 +263,9 @@ static void invalid_vmcbs_are_refused(void)
 	INVALID(v->save.dr6 |= 1ull << 32);
 	INVALID(v->save.dr7 |= 1ull << 32);
 	INVALID(v->save.cs.attr |= X86_SEG_DB);
+	/* A reserved bit in PAE's root, which VMRUN loads, of an entry that is not used. */
+	INVALID(v->save.efer &= ~(u64)(X86_EFER_LME | X86_EFER_LMA); v->save.cr3 = NPT;
+		*(u64 *)(t.memory + NPT + 24) = BIT_U64(52) | 1);
 #undef INVALID
 	l2_set(&t, L2(l2_plain));
 	L2_EXITS(&t, VMEXIT_VMMCALL);
@@ -843,6 +868,7 @@ static void all(void)
 	TEST(l2_runs_and_returns);
 	TEST(instructions_are_intercepted);
 	TEST(what_is_not_intercepted_is_ours);
+	TEST(absent_instructions_are_undefined);
 	TEST(ports_by_the_map);
 	TEST(msrs_by_the_map);
 	TEST(vmload_and_vmsave);
