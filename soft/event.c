@@ -59,6 +59,7 @@ static enum x86_result intercepted_exception(struct soft_cpu *c)
 enum x86_result soft_exception(struct soft_cpu *c)
 {
 	struct x86 *x = &c->x;
+	bool trap = x->fault.trap && !x->fault.icebp;	/* INT3, INTO */
 	struct x86_event event;
 	enum x86_result r;
 
@@ -84,7 +85,8 @@ enum x86_result soft_exception(struct soft_cpu *c)
 	} while (r == X86_FAULT);
 	forget_shadow(c);
 	c->stepping = false;
-	c->debug = 0;
+	if (!trap)	/* else what MOV SS put off comes before the handler's first instruction */
+		c->debug = 0;
 	return r;
 }
 

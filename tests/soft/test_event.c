@@ -335,6 +335,33 @@ static void test_breakpoints(void)
 	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
 }
 
+/* MOV SS that reads what is watched: the trap comes after INT3's delivery, and is lost by a fault. */
+CODE64(code_watched_ss, "mov 0x5004, %ss; int3; hlt")
+CODE64(code_watched_ss_fault, "mov 0x5004, %ss; ud2; hlt")
+
+static void test_breakpoint_before_int3(void)
+{
+	u64 dr[4] = { 0, 0, 0x5004, 0 };
+
+	guest_long(&g, code_watched_ss, code_watched_ss_end);
+	soft_debug_load(g.cpu, dr);
+	g.memory[0x5004] = (u8)SAVE.ss.selector;
+	SAVE.dr7 = 0x400 | 0x10 | 0xfull << 24;
+	guest_intercept(&g, VMCB_INTERCEPT_EXCEPTION(X86_DB), true);
+	EXPECT_EQ(guest_run(&g), VMEXIT_EXCP0 + X86_DB);
+	EXPECT_EQ(SAVE.rip, GUEST_HANDLER + X86_BP);
+	EXPECT_EQ(SAVE.dr6 & 15, 4);
+	EXPECT_EQ(stack64(0), GUEST_CODE + (u64)(code_watched_ss_end - code_watched_ss) - 1);
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+
+	guest_long(&g, code_watched_ss_fault, code_watched_ss_fault_end);
+	g.memory[0x5004] = (u8)SAVE.ss.selector;
+	SAVE.dr7 = 0x400 | 0x10 | 0xfull << 24;
+	guest_intercept(&g, VMCB_INTERCEPT_EXCEPTION(X86_DB), true);
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT(guest_is_in_handler(&g, X86_UD));
+}
+
 int main(void)
 {
 	TEST(test_inject);
@@ -349,5 +376,6 @@ int main(void)
 	TEST(test_interrupt_during_string);
 	TEST(test_single_step);
 	TEST(test_breakpoints);
+	TEST(test_breakpoint_before_int3);
 	return test_status();
 }
