@@ -140,11 +140,14 @@ static enum x86_result hook_msr(struct soft_cpu *c, u32 msr, bool write)
 	return map[bit / 8] >> (bit % 8) & 1 ? leave(c, VMEXIT_MSR, write, 0) : X86_OK;
 }
 
-/* A loop of PAUSEs closer than the threshold uses the count up; then it leaves. */
+/*
+ * A loop of PAUSEs closer than the threshold uses the count up; then it leaves.  The threshold's
+ * unit is cycles: this processor's is an instruction, since time passes for other reasons, too.
+ */
 static enum x86_result hook_pause(struct soft_cpu *c)
 {
 	if (c->pause_count) {
-		u64 now = soft_tsc();
+		u64 now = c->counters.instructions;
 
 		if (c->pause_threshold && now - c->pause_last > c->pause_threshold)
 			c->pause_left = c->pause_count;

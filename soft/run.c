@@ -216,7 +216,7 @@ void soft_run(struct soft_cpu *c)
 {
 	struct x86 *x = &c->x;
 	struct x86_insn *insn = c->decoded, *guess = c->decoded;
-	u64 rip = x->rip, next, offset, low, high, count = 0;
+	u64 rip = x->rip, next, offset, low, high;
 	enum x86_result r;
 
 	soft_code_forget(c);
@@ -247,7 +247,7 @@ void soft_run(struct soft_cpu *c)
 		}
 		c->current = insn;
 		if (LIKELY(insn)) {
-			count++;
+			c->counters.instructions++;
 			next = rip + insn->len;
 			if (UNLIKELY(insn->code_bits != 64))
 				next = (u32)next;
@@ -280,6 +280,5 @@ left:
 		if (r == X86_EXIT)
 			break;
 	}
-	c->counters.instructions += count;
 	c->counters.exits++;
 }

@@ -28,7 +28,7 @@ static void load_controls(struct soft_cpu *c, const struct vmcb_control *v)
 	c->int_ctl = v->int_ctl;
 	c->pause_count = c->pause_left = v->pause_filter_count;
 	c->pause_threshold = v->pause_filter_threshold;
-	c->pause_last = 0;
+	c->pause_last = c->counters.instructions;
 }
 
 /* Step 3: the guest's registers. */

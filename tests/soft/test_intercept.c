@@ -264,6 +264,13 @@ static void test_pause_filter(void)
 	CONTROL.pause_filter_count = 4;
 	CONTROL.pause_filter_threshold = 1;
 	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+
+	guest_long(&g, code_pause, code_pause_end);	/* near enough, in instructions, however slow they are */
+	guest_intercept(&g, VMCB_INTERCEPT_PAUSE, true);
+	CONTROL.pause_filter_count = 4;
+	CONTROL.pause_filter_threshold = 4;
+	EXPECT_EQ(guest_run(&g), VMEXIT_PAUSE);
+	EXPECT_EQ(SAVE.rax, 4);
 }
 
 static void expect_invalid(void (*spoil)(void))
