@@ -236,6 +236,7 @@ void shadow_flush(struct vcpu *v, enum x86_flush kind, u64 linear)
 			return;
 		break;
 	case X86_FLUSH_ALL:
+	case X86_FLUSH_KEYS:		/* which are not offered without nested paging */
 		break;
 	}
 	vcpu_request(v, REQ_TLB_FLUSH);		/* and the mode may have changed */

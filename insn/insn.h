@@ -41,7 +41,7 @@ void insn_invlpga(u64 linear, u32 asid);
 
 /*
  * Make the FPU and vector registers those of area (standard XSAVE format, 64-byte
- * aligned, components of xcr0 only), and XCR0 what the guest has; and the inverse.
+ * aligned, components of xcr0 and PKRU), and XCR0 what the guest has; and the inverse.
  * Between host_fpu_begin() and host_fpu_end().
  */
 void insn_fpu_load(const void *area, u64 xcr0);

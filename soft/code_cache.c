@@ -39,25 +39,32 @@ static void view_forget(struct soft_translator *t, unsigned mode, unsigned slot)
 
 static void views_forget(struct soft_translator *t, bool keep_global)
 {
+	BUILD_ASSERT(CODE_SLOTS / 64 == 64);
 	for (unsigned mode = 0; mode < CODE_MODES; mode++)
-		for (unsigned word = 0; word < CODE_SLOTS / 64; word++) {
+		for (u64 words = t->view_words[mode]; words; words &= words - 1) {
+			unsigned word = (unsigned)__builtin_ctzll(words);
 			u64 set = t->view_set[mode][word] & ~(keep_global ? t->view_global[mode][word] : 0);
 
 			for (; set; set &= set - 1)
 				view_forget(t, mode, word * 64 + (unsigned)__builtin_ctzll(set));
+			if (!t->view_set[mode][word])
+				t->view_words[mode] &= ~BIT_U64(word);
 		}
 }
 
 static void views_forget_page(struct soft_translator *t, u32 page)
 {
 	for (unsigned mode = 0; mode < CODE_MODES; mode++)
-		for (unsigned word = 0; word < CODE_SLOTS / 64; word++)
+		for (u64 words = t->view_words[mode]; words; words &= words - 1) {
+			unsigned word = (unsigned)__builtin_ctzll(words);
+
 			for (u64 set = t->view_set[mode][word]; set; set &= set - 1) {
 				unsigned slot = word * 64 + (unsigned)__builtin_ctzll(set);
 
 				if (t->view[t->view_in_force[mode][slot] - 1].page == page)
 					view_forget(t, mode, slot);
 			}
+		}
 }
 
 /*
@@ -225,6 +232,7 @@ u32 code_view_at(struct soft_cpu *c, unsigned mode, u64 rip)
 	view = view_of(t, linear, page, mode);
 	t->view_in_force[mode][slot] = view;
 	t->view_set[mode][slot / 64] |= BIT_U64(slot % 64);
+	t->view_words[mode] |= BIT_U64(slot / 64);
 	if (tlb->global[0][SOFT_TLB_FETCH][index / 64] >> (index % 64) & 1)
 		t->view_global[mode][slot / 64] |= BIT_U64(slot % 64);
 	else
@@ -248,6 +256,8 @@ void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, unsig
 	if (!t)
 		return;
 	t->stop = true;
+	if (kind == X86_FLUSH_KEYS)	/* which concern no fetches */
+		return;
 	if (kind != X86_FLUSH_PAGE || bits - PAGE_BITS > 9) {
 		views_forget(t, kind == X86_FLUSH_LOCAL);
 		return;

@@ -22,7 +22,9 @@
 
 #define XCR0_AVX	BIT_U64(2)
 #define XCR0_AVX512	(BIT_U64(5) | BIT_U64(6) | BIT_U64(7))
-#define XCR0_PKRU	BIT_U64(9)
+#define PKRU_COMPONENT	9u
+#define PKRU_COMPONENT_BYTES 8u
+#define XCR0_PKRU	BIT_U64(PKRU_COMPONENT)
 
 /* --- features ------------------------------------------------------------------------------ */
 
@@ -47,7 +49,7 @@ static const struct { u8 feature; u64 xcr0; } host_features[] = {
 	{ F(AVX512CD), XCR0_AVX512 }, { F(AVX512BW), XCR0_AVX512 }, { F(AVX512VL), XCR0_AVX512 },
 	{ F(AVX512VBMI), XCR0_AVX512 }, { F(AVX512VBMI2), XCR0_AVX512 }, { F(AVX512VNNI), XCR0_AVX512 },
 	{ F(AVX512BITALG), XCR0_AVX512 }, { F(AVX512VPOPCNTDQ), XCR0_AVX512 }, { F(AVX512BF16), XCR0_AVX512 },
-	{ F(AVX512FP16), XCR0_AVX512 }, { F(PKU), XCR0_PKRU },
+	{ F(AVX512FP16), XCR0_AVX512 },
 #undef F
 };
 
@@ -88,6 +90,12 @@ static void find_out(void)
 	for (unsigned n = 2; n < XCR0_BITS; n++)
 		if (known.xcr0 >> n & 1)
 			host_cpuid(0xd, n, known.component[n]);
+	if (soft_pkru_offset()) {	/* ours, too, but for XSAVE to save its register */
+		x86_feature_set(known.features, X86_FEATURE_PKU);
+		known.xcr0 |= XCR0_PKRU;
+		known.component[PKRU_COMPONENT][X86_CPUID_EAX] = PKRU_COMPONENT_BYTES;
+		known.component[PKRU_COMPONENT][X86_CPUID_EBX] = soft_pkru_offset();
+	}
 }
 
 static void know(void)
@@ -400,18 +408,50 @@ void soft_cpu_init(struct soft_cpu *c, unsigned id, const struct soft_code *code
 	x->efer_valid = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE | X86_EFER_SVME;
 	for (unsigned n = 0; n < SOFT_PRIVILEGES; n++)
 		__builtin_memset(c->tlb[n].present, 0xff, sizeof(c->tlb[n].present));	/* tag 0 would be page 0 */
+	__builtin_memset(c->nested_present, 0xff, sizeof(c->nested_present));
 	soft_tlb_flush_nested(c);
+}
+
+/* XSTATE_BV of an area. */
+static u64 *xstate_bv_of(void *area)
+{
+	return (u64 *)((u8 *)area + 512);
+}
+
+/* PKRU has effect whatever XCR0 is. */
+static void pkru_load(struct soft_cpu *c, const void *area)
+{
+	u32 pkru = 0;
+
+	if (!soft_pkru_offset())
+		return;
+	if (*xstate_bv_of((void *)area) & XCR0_PKRU)
+		__builtin_memcpy(&pkru, (const u8 *)area + soft_pkru_offset(), sizeof(pkru));
+	x86_write_pkru(&c->x, pkru);
+}
+
+static void pkru_save(const struct soft_cpu *c, void *area)
+{
+	u64 *xstate_bv = xstate_bv_of(area);
+	u64 pkru = c->x.pkru;
+
+	if (!soft_pkru_offset())
+		return;
+	__builtin_memcpy((u8 *)area + soft_pkru_offset(), &pkru, sizeof(pkru));
+	*xstate_bv = (*xstate_bv & ~XCR0_PKRU) | (pkru ? XCR0_PKRU : 0);
 }
 
 void soft_fpu_load(struct soft_cpu *c, const void *area, u64 xcr0)
 {
 	c->x.xcr0 = xcr0;
+	pkru_load(c, area);
 	soft_vector_load(c->vector, area, xcr0);
 }
 
 void soft_fpu_save(struct soft_cpu *c, void *area, u64 xcr0)
 {
 	soft_vector_save(c->vector, area, xcr0);
+	pkru_save(c, area);
 }
 
 void soft_debug_load(struct soft_cpu *c, const u64 dr[4])

@@ -101,7 +101,9 @@ struct soft_cpu {
 	struct x86_paging paging;
 	bool	paging_stale;	/* derive paging before the next walk */
 	struct soft_tlb tlb[SOFT_PRIVILEGES];
+	u32	keys;		/* as in PKRU, both bits: keys of pages of which a TLB has data entries */
 	struct soft_nested_entry nested[SOFT_NESTED_ENTRIES];
+	u64	nested_present[SOFT_NESTED_ENTRIES / 64];	/* bitmap of those */
 
 	/* -- host mode -- */
 	unsigned id;

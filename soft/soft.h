@@ -48,7 +48,7 @@ void soft_set_gif(struct soft_cpu *cpu, bool gif);
 
 /*
  * The guest's vector state: an XSAVE area (standard format, 64-byte aligned) that stays
- * valid until soft_fpu_save().  It is loaded into the silicon at the first instruction
+ * valid until soft_fpu_save(), of the components of xcr0 and always of PKRU.  It is loaded into the silicon at the first instruction
  * that needs it, and stays there until soft_fpu_save(), so between the two the thread may
  * only run code that leaves vector registers alone.
  */

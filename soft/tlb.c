@@ -51,7 +51,8 @@ static enum x86_result nested_fault(struct soft_cpu *c, gpa_t gpa, u32 error, u6
 /* Host address of a guest-physical one.  stage: VMCB_NPF_FINAL or _TABLE. */
 static enum x86_result nested(struct soft_cpu *c, gpa_t gpa, unsigned access, u64 stage, u64 *host)
 {
-	struct soft_nested_entry *e = &c->nested[(gpa >> PAGE_BITS) % SOFT_NESTED_ENTRIES];
+	unsigned index = (gpa >> PAGE_BITS) % SOFT_NESTED_ENTRIES;
+	struct soft_nested_entry *e = &c->nested[index];
 	struct x86_translation t;
 	struct x86_fault fault;
 
@@ -67,6 +68,7 @@ static enum x86_result nested(struct soft_cpu *c, gpa_t gpa, unsigned access, u6
 	if (x86_walk(&c->nested_paging, &identity, gpa, access | X86_USER, &t, &fault) != X86_OK)
 		return nested_fault(c, gpa, fault.error, stage);
 	e->tag = PAGE_OF(gpa);
+	c->nested_present[index / 64] |= BIT_U64(index % 64);
 	e->host = PAGE_OF(t.pa) | (t.writable && t.dirty ? SOFT_NESTED_WRITE : 0) |
 		  (t.executable ? SOFT_NESTED_EXECUTE : 0);
 	*host = t.pa;
@@ -200,13 +202,34 @@ static unsigned flush_page(struct soft_tlb *tlb, u64 linear)
 	return PAGE_BITS;
 }
 
+/* Rights of protection keys changed.  Most systems never use another key than one that permits all. */
+static void flush_keys(struct soft_cpu *c, u32 changed)
+{
+	c->paging_stale = true;
+	if (!(c->keys & changed))
+		return;
+	for (unsigned i = 0; i < SOFT_PRIVILEGES; i++)
+		for (unsigned level = 0; level < 2; level++) {
+			flush_kind(&c->tlb[i], level, SOFT_TLB_READ, false, 0, 64);
+			flush_kind(&c->tlb[i], level, SOFT_TLB_WRITE, false, 0, 64);
+		}
+	c->keys = 0;
+	soft_code_flush(c, X86_FLUSH_KEYS, 0, 0);
+}
+
 void soft_tlb_flush(struct x86 *x, enum x86_flush kind, u64 address)
 {
 	struct soft_cpu *c = soft_of(x);
 	unsigned bits = PAGE_BITS;
 
+	if (kind == X86_FLUSH_KEYS) {
+		flush_keys(c, (u32)address);
+		return;
+	}
 	c->window_bytes = 0;
 	c->paging_stale = true;
+	if (kind == X86_FLUSH_ALL)
+		c->keys = 0;
 	for (unsigned i = 0; i < SOFT_PRIVILEGES; i++) {
 		if (kind == X86_FLUSH_PAGE) {
 			unsigned took = flush_page(&c->tlb[i], address);
@@ -224,8 +247,11 @@ void soft_tlb_flush(struct x86 *x, enum x86_flush kind, u64 address)
 void soft_tlb_flush_nested(struct soft_cpu *c)
 {
 	soft_tlb_flush(&c->x, X86_FLUSH_ALL, 0);
-	for (unsigned i = 0; i < SOFT_NESTED_ENTRIES; i++)
-		c->nested[i].tag = TAG_EMPTY;
+	for (unsigned word = 0; word < SOFT_NESTED_ENTRIES / 64; word++) {
+		for (u64 set = c->nested_present[word]; set; set &= set - 1)
+			c->nested[word * 64 + (unsigned)__builtin_ctzll(set)].tag = TAG_EMPTY;
+		c->nested_present[word] = 0;
+	}
 }
 
 /* Runs at each change of CPL or of AC: choose, and derive the rest when it is needed. */
@@ -292,6 +318,8 @@ static enum x86_result translate_slow(struct soft_cpu *c, u64 linear, unsigned a
 	if (access & X86_FETCH) {
 		fill_both(tlb, SOFT_TLB_FETCH, linear, *host, t.global);
 	} else {
+		if (t.user)
+			c->keys |= 3u << 2 * t.pkey;
 		fill_both(tlb, SOFT_TLB_READ, linear, *host, t.global);
 		if ((access & X86_WRITE) && (!c->translator || soft_code_write(c, *host)))
 			fill_both(tlb, SOFT_TLB_WRITE, linear, *host, t.global);

@@ -192,7 +192,8 @@ struct soft_translator {
 	u32 at_fill_read, at_fill_write, at_jump, at_link, at_resolve, at_restart, at_vector, at_insn, at_insn_end;
 	u32 at_exit;
 	u32 pages, views, blocks, insns;
-	u64 view_set[CODE_MODES][CODE_SLOTS / 64];		/* bitmap: there is one */
+	u64 view_set[CODE_MODES][CODE_SLOTS / 64];	/* bitmap: there is one */
+	u64 view_words[CODE_MODES];			/* bitmap: of the words of view_set that may be other than 0 */
 	u64 view_global[CODE_MODES][CODE_SLOTS / 64];	/* ... of a global page */
 #ifdef TRANSLATE_PROFILE
 	u64 profile_exit[8], profile_op[X86_OPS], profile_restart[X86_OPS], profile_fill_ok, profile_fill_cross;

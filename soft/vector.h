@@ -30,4 +30,10 @@ void soft_vector_save(struct soft_vector *v, void *area, u64 xcr0);
 /* The components of XCR0 that host and stubs support, so that a guest may enable them. */
 u64  soft_vector_xcr0(void);
 
+/*
+ * PKRU is no register of the silicon's here but x->pkru: its XSAVE component is placed behind the
+ * others.  Where in an area of the standard format; 0 if there is no XSAVE.
+ */
+u32  soft_pkru_offset(void);
+
 #endif

@@ -19,6 +19,7 @@
 
 #define LEGACY_BYTES	512u
 #define MXCSR_DEFAULT_VALID 0xffbfu
+#define PKRU_BYTES	8u
 
 static void host_cpuid(u32 leaf, u32 subleaf, u32 out[4])
 {
@@ -50,6 +51,19 @@ static inline void silicon_fxrstor(const struct vector_area *a)
 
 static struct vector_host host;
 
+/* Behind all others, where processors have it, too. */
+static void pkru_place(struct vector_host *h)
+{
+	u32 end = (u32)offsetof(struct vector_area, rest);
+
+	for (unsigned n = 2; n < 8; n++)
+		if (h->components >> n & 1)
+			end = MAX_OF(end, h->offset[n] + h->bytes[n]);
+	h->offset[9] = end;
+	h->bytes[9] = PKRU_BYTES;
+	h->known = h->components | XSTATE_PKRU;
+}
+
 static void find_out(struct vector_host *h)
 {
 	struct vector_area a __attribute__((aligned(64)));
@@ -58,7 +72,7 @@ static void find_out(struct vector_host *h)
 	__builtin_memset(&a, 0, sizeof(a));
 	silicon_fxsave(&a);
 	h->mxcsr_valid = a.mxcsr_mask ? a.mxcsr_mask : MXCSR_DEFAULT_VALID;
-	h->components = XSTATE_X87 | XSTATE_SSE;
+	h->components = h->known = XSTATE_X87 | XSTATE_SSE;
 	host_cpuid(1, 0, r);
 	if (!(r[2] >> 27 & 1))		/* OSXSAVE */
 		return;
@@ -66,6 +80,7 @@ static void find_out(struct vector_host *h)
 	host_cpuid(7, 0, r);
 	h->avx512bw = r[1] >> 30 & 1;
 	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	h->harmless = low & XSTATE_PKRU;
 	if (low & XSTATE_AVX)
 		h->components |= XSTATE_AVX;
 	if ((low & XSTATE_AVX512) == XSTATE_AVX512 && (low & XSTATE_AVX))
@@ -77,9 +92,10 @@ static void find_out(struct vector_host *h)
 		h->bytes[n] = r[0];
 		h->offset[n] = r[1];
 		h->aligned[n] = r[2] >> 1 & 1;
-		if (r[0] + r[1] > VECTOR_AREA_BYTES)	/* no processor does this */
+		if (r[0] + r[1] > VECTOR_AREA_BYTES - PKRU_BYTES)	/* no processor does this */
 			h->components &= XSTATE_X87 | XSTATE_SSE;
 	}
+	pkru_place(h);
 }
 
 const struct vector_host *vector_host(void)
@@ -100,6 +116,11 @@ const struct vector_host *vector_host(void)
 u64 soft_vector_xcr0(void)
 {
 	return vector_host()->components;
+}
+
+u32 soft_pkru_offset(void)
+{
+	return vector_host()->offset[9];
 }
 
 /* --- areas ----------------------------------------------------------------------------------- */
@@ -285,7 +306,7 @@ void vector_need(struct soft_vector *v)
 		return;
 	v->loaded = true;
 	v->x87_unmasked = v->mxcsr_unmasked = v->unmasked = 0;
-	if (!a || !is_plain(a, v->xcr0)) {
+	if (!a || !is_plain(a, v->xcr0 | h->harmless)) {
 		struct vector_area *i = &v->image;
 
 		__builtin_memset(i, 0, LEGACY_BYTES + 64);

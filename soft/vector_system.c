@@ -22,14 +22,14 @@
 #define MASKED_MXCSR	(XSTATE_SSE | XSTATE_AVX)
 
 /* Where each component is in an area, by format. */
-struct layout { u32 at[8]; u32 bytes; };
+struct layout { u32 at[XSTATE_COMPONENTS]; u32 bytes; };
 
 static void layout_of(struct layout *l, u64 components, bool compact)
 {
 	const struct vector_host *h = vector_host();
 
 	l->bytes = HEADER_AT + HEADER_BYTES;
-	for (unsigned n = 2; n < 8; n++) {
+	for (unsigned n = 2; n < XSTATE_COMPONENTS; n++) {
 		l->at[n] = h->offset[n];
 		if (!(components >> n & 1))
 			continue;
@@ -80,6 +80,29 @@ static void capture(struct soft_vector *v)
 	vector_masks_out(v, &v->image);
 }
 
+/* It is in use unless it is zero. */
+static void pkru_out(const struct x86 *x, struct vector_area *a)
+{
+	u32 at = vector_host()->offset[9];
+
+	if (!at)
+		return;
+	__builtin_memset((u8 *)a + at, 0, vector_host()->bytes[9]);
+	__builtin_memcpy((u8 *)a + at, &x->pkru, sizeof(x->pkru));
+	if (x->pkru)
+		a->xstate_bv |= XSTATE_PKRU;
+}
+
+static void pkru_in(struct x86 *x, struct vector_area *a)
+{
+	u32 pkru = 0;
+
+	if (a->xstate_bv & XSTATE_PKRU)
+		__builtin_memcpy(&pkru, (u8 *)a + vector_host()->offset[9], sizeof(pkru));
+	a->xstate_bv &= ~XSTATE_PKRU;
+	x86_write_pkru(x, pkru);
+}
+
 /* --- FXSAVE, FXRSTOR -------------------------------------------------------------------------- */
 
 static enum x86_result fxsave(struct soft_vector *v, struct x86 *x, const struct x86_insn *i)
@@ -122,7 +145,7 @@ static enum x86_result fxrstor(struct soft_vector *v, struct x86 *x, const struc
 static u64 requested(const struct x86 *x)
 {
 	return ((u64)(u32)x->gpr[X86_RDX] << 32 | (u32)x->gpr[X86_RAX]) & x->xcr0 &
-	       vector_host()->components;
+	       vector_host()->known;
 }
 
 /* The parts of v->image that which selects. */
@@ -144,7 +167,7 @@ static enum x86_result write_parts(struct soft_vector *v, struct x86 *x, u64 lin
 		PART(offsetof(struct vector_area, mxcsr), &a->mxcsr, 8);
 	if (which & XSTATE_SSE)
 		PART(offsetof(struct vector_area, xmm), a->xmm, xmm_bytes(x));
-	for (unsigned n = 2; n < 8; n++)
+	for (unsigned n = 2; n < XSTATE_COMPONENTS; n++)
 		if (which >> n & 1)
 			PART(l->at[n], (const u8 *)a + vector_host()->offset[n], vector_host()->bytes[n]);
 #undef PART
@@ -165,6 +188,7 @@ static enum x86_result xsave(struct soft_vector *v, struct x86 *x, const struct 
 	if (r != X86_OK)
 		return r;
 	capture(v);
+	pkru_out(x, &v->image);
 	used = v->image.xstate_bv & rfbm;
 	which = i->op == X86_OP_XSAVE ? rfbm : used;
 	r = write_parts(v, x, linear, &l, which,
@@ -196,7 +220,7 @@ static enum x86_result read_parts(struct soft_vector *v, struct x86 *x, u64 line
 	struct vector_area *a = &v->image;
 	enum x86_result r = guest_read(x, linear, 0, a, (u32)offsetof(struct vector_area, reserved_1a0));
 
-	for (unsigned n = 2; n < 8 && r == X86_OK; n++)
+	for (unsigned n = 2; n < XSTATE_COMPONENTS && r == X86_OK; n++)
 		if (which >> n & 1)
 			r = guest_read(x, linear, l->at[n], (u8 *)a + vector_host()->offset[n],
 				       vector_host()->bytes[n]);
@@ -235,6 +259,9 @@ static enum x86_result xrstor(struct soft_vector *v, struct x86 *x, const struct
 	a->xstate_bv = header[0] & rfbm;
 	a->xcomp_bv = 0;
 	__builtin_memset(a->reserved_210, 0, sizeof(a->reserved_210));
+	if (rfbm & XSTATE_PKRU)
+		pkru_in(x, a);
+	rfbm &= ~XSTATE_PKRU;
 	vector_masks_in(v, a, rfbm);
 	vector_apply(v, a, rfbm);
 	return X86_OK;

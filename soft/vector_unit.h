@@ -22,6 +22,8 @@
 #define XSTATE_SSE	BIT_U64(1)
 #define XSTATE_AVX	BIT_U64(2)
 #define XSTATE_AVX512	(BIT_U64(5) | BIT_U64(6) | BIT_U64(7))
+#define XSTATE_PKRU	BIT_U64(9)
+#define XSTATE_COMPONENTS 10u	/* one more than the last that we know */
 
 #define FP_EXCEPTIONS	0x3fu		/* of MXCSR, and of x87 control and status words */
 #define MXCSR_MASKS	0x1f80u
@@ -107,8 +109,11 @@ struct vector_host {		/* what the silicon has */
 	bool xsave, avx512bw;
 	u32  mxcsr_valid;
 	u64  components;	/* that we use */
-	u32  offset[8], bytes[8];	/* in the standard format */
-	bool aligned[8];		/* in the compact format: to 64 bytes */
+	u64  harmless;		/* that XRSTOR takes in XSTATE_BV besides, and does not load */
+	u64  known;		/* components, and PKRU */
+	/* In the standard format; aligned: in the compact format, to 64 bytes. */
+	u32  offset[XSTATE_COMPONENTS], bytes[XSTATE_COMPONENTS];
+	bool aligned[XSTATE_COMPONENTS];
 };
 const struct vector_host *vector_host(void);
 void vector_need(struct soft_vector *v);		/* load, unless loaded */

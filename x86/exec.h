@@ -101,6 +101,7 @@ enum x86_flush {
 	X86_FLUSH_PAGE,		/* address: one page, global or not, current PCID */
 	X86_FLUSH_LOCAL,	/* all but global pages: a write of CR3 */
 	X86_FLUSH_ALL,		/* all: CR0.PG, CR4.PGE/PSE/PAE/SMEP/..., EFER.NXE changed */
+	X86_FLUSH_KEYS,		/* address: what changed in PKRU; data pages with such a key */
 };
 
 /* x->attention: why the caller should look before the next instruction */
@@ -253,6 +254,7 @@ enum x86_result x86_write_cr3(struct x86 *x, u64 value);
 enum x86_result x86_write_cr4(struct x86 *x, u64 value);
 enum x86_result x86_write_efer(struct x86 *x, u64 value);
 enum x86_result x86_write_xcr0(struct x86 *x, u64 value);
+void x86_write_pkru(struct x86 *x, u32 value);
 
 /* CR0/CR4/EFER/CS combinations that VMRUN and KVM_SET_SREGS refuse. */
 bool x86_state_is_valid(const struct x86 *x);

@@ -296,6 +296,15 @@ static HANDLER(exec_xsetbv)
 	return r;
 }
 
+void x86_write_pkru(struct x86 *x, u32 value)
+{
+	u32 changed = x->pkru ^ value;
+
+	x->pkru = value;
+	if (changed)
+		x->bus->flush(x, X86_FLUSH_KEYS, changed);
+}
+
 static HANDLER(exec_pkru)		/* RDPKRU WRPKRU */
 {
 	bool write = i->op == X86_OP_WRPKRU;
@@ -305,8 +314,7 @@ static HANDLER(exec_pkru)		/* RDPKRU WRPKRU */
 	if ((u32)x->gpr[X86_RCX] || (write && (u32)x->gpr[X86_RDX]))
 		return raise_gp(x);
 	if (write) {
-		x->pkru = (u32)x->gpr[X86_RAX];
-		x->bus->flush(x, X86_FLUSH_ALL, 0);
+		x86_write_pkru(x, (u32)x->gpr[X86_RAX]);
 	} else {
 		x->gpr[X86_RAX] = x->pkru;
 		x->gpr[X86_RDX] = 0;

@@ -242,6 +242,94 @@ static void test_smap(void)
 	EXPECT_EQ(g.gpr[X86_RCX], 0);
 }
 
+/* A loop, translated soon, in which rights are given before each access; then the last takes them away. */
+CODE64(code_keys, "1: xor %ecx, %ecx; xor %edx, %edx; xor %eax, %eax; wrpkru; mov (%rbx), %esi; mov %esi, 8(%rbx);"
+		  "dec %rdi; jnz 1b; mov %r8d, %eax; wrpkru; mov (%rbx), %r9d; mov %r9d, 16(%rbx); hlt")
+
+static void keys_guest(u32 pkru)
+{
+	guest_long(&g, code_keys, code_keys_end);
+	SAVE.cr4 |= X86_CR4_PKE;
+	*guest_pte(&g, 0x40000) |= 5ull << 59;
+	g.memory[0x40000] = 0x77;
+	g.gpr[X86_RBX] = 0x40000;
+	g.gpr[X86_RDI] = 1000;
+	g.gpr[8] = pkru;
+	g.gpr[9] = 0;
+	guest_intercept(&g, VMCB_INTERCEPT_EXCEPTION(X86_PF), true);
+}
+
+static void test_protection_keys(void)
+{
+	keys_guest(1u << 8 | 3u << 12);		/* others' rights: nothing happens */
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(g.gpr[9], 0x77);
+	keys_guest(1u << 10);			/* no access */
+	EXPECT_EQ(guest_run(&g), VMEXIT_EXCP0 + X86_PF);
+	EXPECT_EQ(CONTROL.exitinfo1, X86_PF_P | X86_PF_PK);
+	EXPECT_EQ(CONTROL.exitinfo2, 0x40000);
+	EXPECT_EQ(g.gpr[9], 0);
+	keys_guest(2u << 10);			/* no write; a supervisor's while CR0.WP */
+	SAVE.cr0 |= X86_CR0_WP;
+	EXPECT_EQ(guest_run(&g), VMEXIT_EXCP0 + X86_PF);
+	EXPECT_EQ(CONTROL.exitinfo1, X86_PF_P | X86_PF_W | X86_PF_PK);
+	EXPECT_EQ(CONTROL.exitinfo2, 0x40010);
+	EXPECT_EQ(g.gpr[9], 0x77);
+	keys_guest(2u << 10);
+	SAVE.cr0 &= ~X86_CR0_WP;
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	keys_guest(~0u);			/* a supervisor's page has no key */
+	*guest_pte(&g, 0x40000) &= ~4ull;
+	for (unsigned n = 0; n < 512; n++)
+		((u64 *)(g.memory + GUEST_TABLES + 0x3000))[n] &= ~4ull;
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	keys_guest(0);
+	SAVE.cr4 &= ~X86_CR4_PKE;
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT(guest_is_in_handler(&g, X86_UD));
+}
+
+/* XSAVE's component 9; in use unless zero. */
+CODE64(code_keys_saved, "xor %ecx, %ecx; xor %edx, %edx; mov $0xc00, %eax; wrpkru; mov $0x200, %eax; xsave (%rbx);"
+			"mov 0x200(%rbx), %r8; xor %eax, %eax; wrpkru; mov $0x200, %eax; xsave 0x1000(%rbx);"
+			"mov 0x1200(%rbx), %r9; xrstor (%rbx); rdpkru; mov %eax, %r10d; mov $0x200, %eax;"
+			"xrstor 0x1000(%rbx); rdpkru; mov %eax, %r11d; hlt")
+
+static void test_protection_keys_are_saved(void)
+{
+	static u8 area[4096] __attribute__((aligned(64)));
+	u32 leaf[4], pkru = 0;
+
+	soft_cpuid(0xd, 9, leaf);
+	if (!leaf[0])
+		return;
+	memset(area, 0, sizeof(area));
+	guest_long(&g, code_keys_saved, code_keys_saved_end);
+	SAVE.cr4 |= X86_CR4_PKE | X86_CR4_OSXSAVE;
+	g.gpr[X86_RBX] = 0x40000;
+	soft_fpu_load(g.cpu, area, 0x203);
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	EXPECT_EQ(g.gpr[8], 0x200);
+	EXPECT_EQ(*(u32 *)(g.memory + 0x40000 + leaf[1]), 0xc00);
+	EXPECT_EQ(g.gpr[9], 0);
+	EXPECT_EQ(g.gpr[10], 0xc00);
+	EXPECT_EQ(g.gpr[11], 0);
+	soft_fpu_save(g.cpu, area, 0x203);
+	EXPECT_EQ(*(u64 *)(area + 512) & 0x200, 0);
+
+	*(u64 *)(area + 512) |= 0x200;		/* what is loaded comes out again, whatever XCR0 is */
+	memcpy(area + leaf[1], &(u32){ 0x55555554 }, 4);
+	soft_fpu_load(g.cpu, area, 3);
+	memset(area + leaf[1], 0, 8);
+	soft_fpu_save(g.cpu, area, 3);
+	memcpy(&pkru, area + leaf[1], 4);
+	EXPECT_EQ(pkru, 0x55555554);
+	EXPECT_EQ(*(u64 *)(area + 512) & 0x200, 0x200);
+	memset(area, 0, sizeof(area));
+	soft_fpu_load(g.cpu, area, 3);
+	soft_fpu_save(g.cpu, area, 3);
+}
+
 int main(void)
 {
 	TEST(test_nested_faults);
@@ -252,5 +340,7 @@ int main(void)
 	TEST(test_code_limit);
 	TEST(test_real_mode);
 	TEST(test_smap);
+	TEST(test_protection_keys);
+	TEST(test_protection_keys_are_saved);
 	return test_status();
 }
