@@ -6,7 +6,7 @@
 #   make check    the slow and sanitized tests too
 #   make modules  build kvm.ko and kvm-amd.ko for Debian's kernel, in build/module
 #   make dkms-deb build/anykvm-dkms.deb, a Debian package of the modules' sources for DKMS
-#   make suites   the reference suites as a scoreboard: KUT=<built kvm-unit-tests> SELFTESTS=<Linux sources>
+#   make suites   the reference suites as a scoreboard: KUT=<built kvm-unit-tests> KUT32=<for i386> SELFTESTS=<Linux sources>
 #   make bench    the yardstick: native, QEMU TCG and ours side by side
 #   make exits    what an exit costs on our modules and on Linux's, in instructions
 #   make fmt      clang-format over the lines changed since the last commit
@@ -175,11 +175,12 @@ bench:
 
 # Nothing is fetched; without KUT and SELFTESTS the recorded scores are printed.  ON=modules, linux or library.
 KUT       ?=
+KUT32     ?=
 SELFTESTS ?=
 ON        ?= modules
 suites:
 	@$(MAKE) --no-print-directory -s all modules
-	@tests/suites/run --on $(ON) --kut "$(KUT)" --selftests "$(SELFTESTS)" $(SUITES)
+	@tests/suites/run --on $(ON) --kut "$(KUT)" --kut32 "$(KUT32)" --selftests "$(SELFTESTS)" $(SUITES)
 
 exits:
 	@tools/install bench
