@@ -186,7 +186,8 @@ static enum x86_result prepare_debug(struct soft_cpu *c)
 	x->rflags &= ~X86_FLAG_RF;
 	c->stepping = stepping;
 	x->string_budget = stepping || (x->dr7 & DR7_ENABLES) ? 1 : SOFT_STRING_BUDGET;
-	if (!stepping && !(x->dr7 & DR7_ENABLES) && !c->debug)
+	/* RF is this instruction's alone: the next one comes here again to forget it. */
+	if (!stepping && !(x->dr7 & DR7_ENABLES) && !c->debug && !c->resume)
 		x->attention &= ~X86_ATTN_STEP;
 	return X86_OK;
 }

@@ -156,6 +156,14 @@ void svm_nmi_window(struct vcpu *v, bool wanted)
 
 	if (wanted && nmi_window_is_an_exit(v))
 		return;
+	/*
+	 * An event is in the way, and then its handler is there: TF would be in what it saves.  Not
+	 * for a masked NMI; but an SMI is not masked.
+	 */
+	if (wanted && (s->vmcb->control.eventinj & VMCB_EVENT_V) && (!s->nmi_masked || v->smm.pending)) {
+		s->exit_at_once = true;
+		return;
+	}
 	/* Masked, and the IRET has not been met: its intercept is the window. */
 	if (wanted && s->nmi_masked && !s->iret_running)
 		return;

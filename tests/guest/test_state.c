@@ -4,7 +4,7 @@
  *
  * "test_state FACTOR" does so many times the rounds.
  */
-#include "tests/guest/tiny.h"
+#include "tests/guest/move.h"
 
 static unsigned factor = 1;
 static u64 seed = 0x9e3779b97f4a7c15ull;
@@ -487,92 +487,9 @@ static void page_walks_are_logged(struct tiny *t)
 
 /* --- moving a guest ---------------------------------------------------------------------------------- */
 
-struct moved {
-	struct kvm_regs regs;
-	struct kvm_sregs sregs;
-	struct kvm_vcpu_events events;
-	struct kvm_debugregs debug;
-	struct kvm_xcrs xcrs;
-	struct kvm_mp_state mp;
-	struct kvm_lapic_state lapic;
-	struct tiny_cpuid cpuid;
-	struct { struct kvm_msrs head; struct kvm_msr_entry e[256]; } msrs;
-	u8 xsave[65536];
-};
-
-static void save_cpu(struct tiny *t, unsigned n, struct moved *m)
-{
-	struct { struct kvm_msr_list head; u32 index[256]; } list = { .head.nmsrs = 256 };
-
-	MUST(akvm_ioctl(t->system, KVM_GET_MSR_INDEX_LIST, (unsigned long)&list));
-	m->msrs.head.nmsrs = 0;
-	for (u32 i = 0; i < list.head.nmsrs && i < 255; i++)
-		m->msrs.e[m->msrs.head.nmsrs++].index = list.index[i];
-	EXPECT_EQ(cpu_ioctl(t, n, KVM_GET_MSRS, &m->msrs), (int)m->msrs.head.nmsrs);
-	m->cpuid.head.nent = TINY_CPUID_MAX;
-	MUST(cpu_ioctl(t, n, KVM_GET_CPUID2, &m->cpuid));
-	m->regs = tiny_regs(t, n);
-	m->sregs = tiny_sregs(t, n);
-	MUST(cpu_ioctl(t, n, KVM_GET_VCPU_EVENTS, &m->events));
-	MUST(cpu_ioctl(t, n, KVM_GET_DEBUGREGS, &m->debug));
-	MUST(cpu_ioctl(t, n, KVM_GET_XCRS, &m->xcrs));
-	MUST(cpu_ioctl(t, n, KVM_GET_XSAVE2, m->xsave));
-	if (t->flags & TINY_IRQCHIP) {
-		MUST(cpu_ioctl(t, n, KVM_GET_MP_STATE, &m->mp));
-		MUST(cpu_ioctl(t, n, KVM_GET_LAPIC, &m->lapic));
-	}
-}
-
-static void restore_cpu(struct tiny *t, unsigned n, struct moved *m)
-{
-	MUST(cpu_ioctl(t, n, KVM_SET_CPUID2, &m->cpuid));
-	tiny_set_sregs(t, n, &m->sregs);
-	EXPECT_EQ(cpu_ioctl(t, n, KVM_SET_MSRS, &m->msrs), (int)m->msrs.head.nmsrs);
-	tiny_set_regs(t, n, &m->regs);
-	MUST(cpu_ioctl(t, n, KVM_SET_XCRS, &m->xcrs));
-	MUST(cpu_ioctl(t, n, KVM_SET_XSAVE, m->xsave));
-	MUST(cpu_ioctl(t, n, KVM_SET_DEBUGREGS, &m->debug));
-	if (t->flags & TINY_IRQCHIP) {
-		MUST(cpu_ioctl(t, n, KVM_SET_LAPIC, &m->lapic));
-		MUST(cpu_ioctl(t, n, KVM_SET_MP_STATE, &m->mp));
-		/* The deadline belongs to a LAPIC in deadline mode. */
-		EXPECT_EQ(cpu_ioctl(t, n, KVM_SET_MSRS, &m->msrs), (int)m->msrs.head.nmsrs);
-	}
-	MUST(cpu_ioctl(t, n, KVM_SET_VCPU_EVENTS, &m->events));
-}
-
-/* The guest goes on in a new VM. */
 static void move(struct tiny *t)
 {
-	static struct moved m;
-	struct kvm_irqchip chip[3];
-	struct kvm_pit_state2 pit;
-	struct kvm_clock_data clock = { 0 };
-	struct tiny new;
-
-	/* What the last exit asked for is completed first. */
-	t->cpu[0].run->immediate_exit = 1;
-	EXPECT_EQ(tiny_run(t, 0), -EINTR);
-	t->cpu[0].run->immediate_exit = 0;
-	save_cpu(t, 0, &m);
-	tiny_create(&new, t->flags, 1);
-	if (t->flags & TINY_IRQCHIP)
-		for (u32 n = 0; n < 3; n++) {
-			chip[n] = (struct kvm_irqchip){ .chip_id = n };
-			MUST(vm_ioctl(t, KVM_GET_IRQCHIP, &chip[n]));
-			MUST(vm_ioctl(&new, KVM_SET_IRQCHIP, &chip[n]));
-		}
-	if (t->flags & TINY_PIT) {
-		MUST(vm_ioctl(t, KVM_GET_PIT2, &pit));
-		MUST(vm_ioctl(&new, KVM_SET_PIT2, &pit));
-	}
-	MUST(vm_ioctl(t, KVM_GET_CLOCK, &clock));
-	clock.flags = 0;
-	MUST(vm_ioctl(&new, KVM_SET_CLOCK, &clock));
-	memcpy(new.memory, t->memory, TINY_BYTES);
-	restore_cpu(&new, 0, &m);
-	tiny_destroy(t);
-	*t = new;
+	EXPECT_EQ(tiny_move(t, NULL), -EINTR);
 }
 
 /* A long calculation with integer, vector and string instructions, calls, and exits now and then. */
