@@ -13,7 +13,7 @@
  *   1. A descriptor's bit in is_handle is set exactly while it is in the table; it is cleared
  *      before the descriptor is closed.
  *
- * Locking: table_lock guards the table, reference counts and list of run pages; it is held
+ * Locking: table_lock guards the table, reference counts and lists of VMs and run pages; it is held
  * for look-ups only, never across a call into core.  is_handle is atomic.
  */
 #include "anykvm.h"
@@ -55,6 +55,7 @@ struct vm_ref {
 	struct vm *vm;
 	unsigned refs;
 	struct run_pages *runs;
+	struct vm_ref *next;	/* in vm_refs */
 };
 
 struct handle {
@@ -67,6 +68,7 @@ struct handle {
 
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct handle **table;	/* by file descriptor */
+static struct vm_ref *vm_refs;
 static int table_size;
 static u32 processes;			/* counts forks, in each child */
 
@@ -119,6 +121,16 @@ static struct handle *handle_get(int fd)
 	return h;
 }
 
+/* Under the lock. */
+static void vm_refs_remove(struct vm_ref *ref)
+{
+	struct vm_ref **at;
+
+	for (at = &vm_refs; *at != ref; at = &(*at)->next)
+		;
+	*at = ref->next;
+}
+
 static void vm_ref_free(struct vm_ref *ref)
 {
 	struct run_pages *run, *next;
@@ -143,8 +155,10 @@ static void handle_put(struct handle *h)
 	pthread_mutex_lock(&table_lock);
 	if (--h->refs == 0) {
 		/* A parent's VM is not taken apart: its locks are as other threads left them. */
-		if (h->vm && h->process == processes && --h->vm->refs == 0)
+		if (h->vm && h->process == processes && --h->vm->refs == 0) {
 			last = h->vm;
+			vm_refs_remove(last);
+		}
 	} else {
 		h = NULL;
 	}
@@ -187,16 +201,16 @@ static int handle_install(int fd, struct vm_ref *vm, struct vcpu *v)
 
 /* --- what the dispatcher asks ---------------------------------------------------- */
 
+/* A VM on which a call is in progress; it may have no handle any more. */
 static struct vm_ref *vm_refs_find(struct vm *vm)
 {
-	struct vm_ref *found = NULL;
+	struct vm_ref *ref;
 
 	pthread_mutex_lock(&table_lock);
-	for (int fd = 0; fd < table_size && !found; fd++)
-		if (table[fd] && table[fd]->vm && table[fd]->vm->vm == vm)
-			found = table[fd]->vm;
+	for (ref = vm_refs; ref->vm != vm; ref = ref->next)
+		;
 	pthread_mutex_unlock(&table_lock);
-	return found;
+	return ref;
 }
 
 static int install_vm(struct vm *vm)
@@ -207,9 +221,17 @@ static int install_vm(struct vm *vm)
 	if (!ref)
 		return -ENOMEM;
 	ref->vm = vm;
+	pthread_mutex_lock(&table_lock);
+	ref->next = vm_refs;
+	vm_refs = ref;
+	pthread_mutex_unlock(&table_lock);
 	fd = handle_install(eventfd(0, EFD_CLOEXEC), ref, NULL);
-	if (fd < 0)
+	if (fd < 0) {
+		pthread_mutex_lock(&table_lock);
+		vm_refs_remove(ref);
+		pthread_mutex_unlock(&table_lock);
 		free(ref);
+	}
 	return fd;
 }
 

@@ -14,10 +14,22 @@
 #define ORDER_MAX 18		/* a gigabyte */
 #define SIZE_LIMIT (1ull << 38)	/* a mistake; sanitizers end the program on such sizes */
 
+void host_posix_fail_allocation(u32 n)
+{
+	posix_self.fail_allocation = n;
+}
+
+static bool is_to_fail(void)
+{
+	return UNLIKELY(posix_self.fail_allocation) && --posix_self.fail_allocation == 0;
+}
+
 void *host_alloc(u64 size, unsigned flags)
 {
 	if (!(flags & HOST_ATOMIC))
 		MAY_SLEEP();
+	if (is_to_fail())
+		return NULL;
 	return size > SIZE_LIMIT ? NULL : calloc(1, size ? size : 1);
 }
 
@@ -75,7 +87,7 @@ void *host_alloc_pages(unsigned order, unsigned flags)
 
 	if (!(flags & HOST_ATOMIC))
 		MAY_SLEEP();
-	if (order > ORDER_MAX)
+	if (order > ORDER_MAX || is_to_fail())
 		return NULL;
 	if (flags & HOST_LOW)		/* aligned to a page only, as one page is all that is asked for */
 		return order ? NULL : low_alloc(PAGE_BYTES);

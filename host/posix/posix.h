@@ -51,4 +51,7 @@ void host_posix_remap_end(u64 start, u64 end);
  */
 void host_posix_check(bool on);
 
+/* For tests: the calling thread's n-th host_alloc() or host_alloc_pages() from now on fails, once.  0: none. */
+void host_posix_fail_allocation(u32 n);
+
 #endif

@@ -13,6 +13,9 @@
  * preload shim.  If it does not: a page is its address, so what is mapped there anew is what
  * the guest sees, and memory taken away is a SIGSEGV in the thread that runs the guest.
  *
+ * A look at a page and the access after it are one reader's section of accesses: a change that is
+ * announced waits for those that have begun, and until it is over others leave it to the kernel.
+ *
  * Locking: spaces_lock guards the list of spaces and is held from remap_begin to remap_end, so
  * that no space attached in between sees an end without its begin.  It is recursive, since
  * what the operations call may change mappings itself.
@@ -124,6 +127,25 @@ static int probe(u64 address, bool write)
 	return r < 0 && errno == EFAULT ? -EFAULT : 0;
 }
 
+static struct host_srcu accesses;
+static u32 remaps;		/* announced changes in progress */
+
+/* Until access_end() a page that is there stays there; -1 if that cannot be had now. */
+static int access_begin(void)
+{
+	int cookie = host_srcu_enter(&accesses);
+
+	if (LIKELY(!__atomic_load_n(&remaps, __ATOMIC_SEQ_CST)))
+		return cookie;
+	host_srcu_leave(&accesses, cookie);
+	return -1;
+}
+
+static void access_end(int cookie)
+{
+	host_srcu_leave(&accesses, cookie);
+}
+
 /* Whatever is there: sanitizers know nothing of a client's odd addresses, such as their own memory. */
 static __attribute__((no_sanitize("address", "thread"))) u64 word_at(u64 address, u64 n)
 {
@@ -133,14 +155,18 @@ static __attribute__((no_sanitize("address", "thread"))) u64 word_at(u64 address
 /* One load, where the memory is known to be there. */
 static int load(void *dst, u64 address, u64 n)
 {
-	int r = probe(address & ~3ull, false);
+	int access = access_begin(), r;
 	u64 value;
 
-	if (r)
-		return r;
-	value = word_at(address, n);
-	memcpy(dst, &value, n);
-	return 0;
+	if (UNLIKELY(access < 0))
+		return copy(process_vm_readv, dst, address, n);
+	r = probe(address & ~3ull, false);
+	if (!r) {
+		value = word_at(address, n);
+		memcpy(dst, &value, n);
+	}
+	access_end(access);
+	return r;
 }
 
 int host_copy_in(void *dst, u64 address, u64 n)
@@ -153,14 +179,19 @@ int host_copy_in(void *dst, u64 address, u64 n)
 
 int host_cmpxchg(u64 address, u64 *old, u64 new, unsigned size)
 {
-	bool exchanged;
+	bool exchanged = false;
 	u64 expected = *old;
+	int access, r;
 
 	MAY_SLEEP();
 	if ((size != 1 && size != 2 && size != 4 && size != 8) || address % size)
 		return -EINVAL;
-	if (probe(address & ~3ull, true))
-		return -EFAULT;
+	access = access_begin();
+	if (UNLIKELY(access < 0))
+		return -EAGAIN;
+	r = probe(address & ~3ull, true);
+	if (r)
+		goto out;
 
 #define CMPXCHG(type) ({ \
 		type expect_ = (type)expected; \
@@ -182,7 +213,10 @@ int host_cmpxchg(u64 address, u64 *old, u64 new, unsigned size)
 		break;
 	}
 #undef CMPXCHG
-	return exchanged ? 0 : -EAGAIN;
+	r = exchanged ? 0 : -EAGAIN;
+out:
+	access_end(access);
+	return r;
 }
 
 int host_page_get(u64 address, bool write, struct host_page *page)
@@ -248,6 +282,8 @@ void host_posix_remap_begin(u64 start, u64 end)
 {
 	MAY_SLEEP();
 	pthread_mutex_lock(&spaces_lock);
+	atomic_fetch_add(&remaps, 1u);
+	host_srcu_wait(&accesses);
 	for (struct space *s = spaces; s; s = s->next)
 		s->ops->invalidate_begin(s->arg, start, end);
 }
@@ -256,5 +292,6 @@ void host_posix_remap_end(u64 start, u64 end)
 {
 	for (struct space *s = spaces; s; s = s->next)
 		s->ops->invalidate_end(s->arg, start, end);
+	atomic_fetch_add(&remaps, -1u);
 	pthread_mutex_unlock(&spaces_lock);
 }

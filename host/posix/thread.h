@@ -33,6 +33,7 @@ struct posix_thread {
 	u32  mxcsr;		/* the caller's, from host_fpu_begin() to host_fpu_end() */
 	u16  fpu_control;
 	bool in_fpu;
+	u32  fail_allocation;	/* host_posix_fail_allocation() */
 };
 
 extern __thread struct posix_thread posix_self __attribute__((tls_model("initial-exec")));
