@@ -46,6 +46,7 @@ EXPORT_SYMBOL_GPL(shadow_nested_create);
 EXPORT_SYMBOL_GPL(shadow_reset);
 EXPORT_SYMBOL_GPL(vcpu_cr8_get);
 EXPORT_SYMBOL_GPL(vcpu_cr8_set);
+EXPORT_SYMBOL_GPL(vcpu_guest_read);
 EXPORT_SYMBOL_GPL(vcpu_regs_dirty);
 EXPORT_SYMBOL_GPL(vcpu_regs_need);
 EXPORT_SYMBOL_GPL(vcpu_skip);
