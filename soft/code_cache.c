@@ -31,39 +31,63 @@ static u64 mix(u64 v)
 
 /* --- everything ------------------------------------------------------------------------------------ */
 
-static void view_forget(struct soft_translator *t, unsigned mode, unsigned slot)
+/* A slot of view_in_force[][], as a number. */
+static unsigned slot_number(unsigned mode, unsigned slot)
 {
-	t->view_in_force[mode][slot] = 0;
-	t->view_set[mode][slot / 64] &= ~BIT_U64(slot % 64);
+	return mode * CODE_SLOTS + slot;
+}
+
+static u32 *slot_at(struct soft_translator *t, unsigned number)
+{
+	return &t->view_in_force[number / CODE_SLOTS][number % CODE_SLOTS];
+}
+
+static void view_put_in_force(struct soft_translator *t, u32 view, bool global)
+{
+	const struct code_view *v = &t->view[view - 1];
+	unsigned number = slot_number(v->mode, (v->linear >> PAGE_BITS) % CODE_SLOTS);
+	u64 bit = BIT_U64(number % 64);
+
+	*slot_at(t, number) = view;
+	if (global)
+		t->slot_global[number / 64] |= bit;
+	else
+		t->slot_global[number / 64] &= ~bit;
+	if (t->slot_listed[global][number / 64] & bit)
+		return;
+	t->slot_listed[global][number / 64] |= bit;
+	t->slot_list[global][t->slots_listed[global]++] = (u16)number;
+}
+
+/* A slot is in the list of what it held at first, and perhaps in both: only what it holds now counts. */
+static void list_forget(struct soft_translator *t, unsigned list)
+{
+	for (u32 n = 0; n < t->slots_listed[list]; n++) {
+		unsigned number = t->slot_list[list][n];
+		u64 bit = BIT_U64(number % 64);
+
+		t->slot_listed[list][number / 64] &= ~bit;
+		if (list || !(t->slot_global[number / 64] & bit))
+			*slot_at(t, number) = 0;
+	}
+	t->slots_listed[list] = 0;
 }
 
 static void views_forget(struct soft_translator *t, bool keep_global)
 {
-	BUILD_ASSERT(CODE_SLOTS / 64 == 64);
-	for (unsigned mode = 0; mode < CODE_MODES; mode++)
-		for (u64 words = t->view_words[mode]; words; words &= words - 1) {
-			unsigned word = (unsigned)__builtin_ctzll(words);
-			u64 set = t->view_set[mode][word] & ~(keep_global ? t->view_global[mode][word] : 0);
-
-			for (; set; set &= set - 1)
-				view_forget(t, mode, word * 64 + (unsigned)__builtin_ctzll(set));
-			if (!t->view_set[mode][word])
-				t->view_words[mode] &= ~BIT_U64(word);
-		}
+	list_forget(t, 0);
+	if (!keep_global)
+		list_forget(t, 1);
 }
 
 static void views_forget_page(struct soft_translator *t, u32 page)
 {
-	for (unsigned mode = 0; mode < CODE_MODES; mode++)
-		for (u64 words = t->view_words[mode]; words; words &= words - 1) {
-			unsigned word = (unsigned)__builtin_ctzll(words);
+	for (unsigned list = 0; list < 2; list++)
+		for (u32 n = 0; n < t->slots_listed[list]; n++) {
+			u32 *view = slot_at(t, t->slot_list[list][n]);
 
-			for (u64 set = t->view_set[mode][word]; set; set &= set - 1) {
-				unsigned slot = word * 64 + (unsigned)__builtin_ctzll(set);
-
-				if (t->view[t->view_in_force[mode][slot] - 1].page == page)
-					view_forget(t, mode, slot);
-			}
+			if (*view && t->view[*view - 1].page == page)
+				*view = 0;
 		}
 }
 
@@ -211,13 +235,28 @@ static u32 view_of(struct soft_translator *t, u64 linear, u32 page, unsigned mod
 	}
 }
 
+/* Is the fetch entry of linear, which is there, global? */
+static bool fetch_is_global(const struct soft_cpu *c, unsigned mode, u64 linear)
+{
+	const struct soft_tlb *tlb = &c->tlb[mode % CODE_NARROW == SOFT_USER ? SOFT_USER : SOFT_SUPERVISOR];
+	unsigned index = (linear >> PAGE_BITS) % X86_TLB_ENTRIES;
+
+	return tlb->global[0][SOFT_TLB_FETCH][index / 64] >> (index % 64) & 1;
+}
+
+static void page_verify(struct soft_cpu *c, u32 page)
+{
+	struct soft_translator *t = c->translator;
+
+	if (t->page[page].lines && !page_is_unchanged(t, page))
+		page_drop(c, page);
+}
+
 u32 code_view_at(struct soft_cpu *c, unsigned mode, u64 rip)
 {
 	struct soft_translator *t = c->translator;
 	u64 linear = rip & ~(PAGE_BYTES - 1);
-	unsigned index = (rip >> PAGE_BITS) % X86_TLB_ENTRIES, slot = (rip >> PAGE_BITS) % CODE_SLOTS;
-	u32 view = t->view_in_force[mode][slot], page;
-	const struct soft_tlb *tlb = &c->tlb[mode % CODE_NARROW == SOFT_USER ? SOFT_USER : SOFT_SUPERVISOR];
+	u32 view = t->view_in_force[mode][(rip >> PAGE_BITS) % CODE_SLOTS], page;
 	const u8 *host;
 
 	if (view && t->view[view - 1].linear == linear)
@@ -227,17 +266,25 @@ u32 code_view_at(struct soft_cpu *c, unsigned mode, u64 rip)
 	if (t->pages == CODE_PAGES || t->views == CODE_VIEWS - 1)
 		code_reset(c);
 	page = page_of(t, (u64)host);
-	if (t->page[page].lines && !page_is_unchanged(t, page))
-		page_drop(c, page);
+	page_verify(c, page);
 	view = view_of(t, linear, page, mode);
-	t->view_in_force[mode][slot] = view;
-	t->view_set[mode][slot / 64] |= BIT_U64(slot % 64);
-	t->view_words[mode] |= BIT_U64(slot / 64);
-	if (tlb->global[0][SOFT_TLB_FETCH][index / 64] >> (index % 64) & 1)
-		t->view_global[mode][slot / 64] |= BIT_U64(slot % 64);
-	else
-		t->view_global[mode][slot / 64] &= ~BIT_U64(slot % 64);
+	view_put_in_force(t, view, fetch_is_global(c, mode, linear));
 	return view;
+}
+
+bool code_view_revive(struct soft_cpu *c, u32 view)
+{
+	struct soft_translator *t = c->translator;
+	const struct code_view *v = &t->view[view - 1];
+	const u8 *host;
+
+	if (code_view_is_dead(t, view) || soft_mem_fetch(c, v->linear, &host) != X86_OK || (u64)host != t->page[v->page].host)
+		return false;
+	page_verify(c, v->page);
+	if (code_view_is_dead(t, view))
+		return false;
+	view_put_in_force(t, view, fetch_is_global(c, v->mode, v->linear));
+	return true;
 }
 
 /* Nothing has been verified any more. */
@@ -265,7 +312,7 @@ void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, unsig
 	first = (unsigned)(address >> bits << (bits - PAGE_BITS)) % CODE_SLOTS;
 	for (unsigned mode = 0; mode < CODE_MODES; mode++)
 		for (unsigned slot = first; slot < first + (1u << (bits - PAGE_BITS)); slot++)
-			view_forget(t, mode, slot);
+			t->view_in_force[mode][slot] = 0;
 }
 
 /* --- blocks ----------------------------------------------------------------------------------------- */

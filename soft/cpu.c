@@ -454,6 +454,11 @@ void soft_fpu_save(struct soft_cpu *c, void *area, u64 xcr0)
 	pkru_save(c, area);
 }
 
+void soft_distrust(struct soft_cpu *c)
+{
+	c->distrust = true;
+}
+
 void soft_debug_load(struct soft_cpu *c, const u64 dr[4])
 {
 	__builtin_memcpy(c->x.dr, dr, sizeof(c->x.dr));

@@ -96,6 +96,7 @@ struct soft_cpu {
 	/* -- the exit being made -- */
 	u64	exit_code, exit_info1, exit_info2, exit_next_rip;
 	bool	exit_bytes;	/* hand out the instruction's bytes */
+	bool	distrust;	/* somebody may have written code since that exit */
 
 	/* -- memory -- */
 	struct x86_paging paging;
@@ -151,6 +152,7 @@ void soft_translator_init(struct soft_cpu *c, struct soft_translator *t, const s
 bool soft_code_write(struct soft_cpu *c, u64 host);
 void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, unsigned bits);
 void soft_code_forget(struct soft_cpu *c);
+void soft_code_enter(struct soft_cpu *c, const struct vmcb *v);	/* translate.c: at VMRUN */
 
 /* intercept.c */
 enum x86_result soft_exit(struct soft_cpu *c, u64 code, u64 info1, u64 info2);

@@ -219,7 +219,6 @@ void soft_run(struct soft_cpu *c)
 	u64 rip = x->rip, next, offset, low, high;
 	enum x86_result r;
 
-	soft_code_forget(c);
 	for (;;) {
 		if (UNLIKELY(x->attention | atomic_load_relaxed(&c->pins))) {
 			r = soft_boundary(c);

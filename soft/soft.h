@@ -55,6 +55,12 @@ void soft_set_gif(struct soft_cpu *cpu, bool gif);
 void soft_fpu_load(struct soft_cpu *cpu, const void *area, u64 xcr0);
 void soft_fpu_save(struct soft_cpu *cpu, void *area, u64 xcr0);
 
+/*
+ * The processor's user has let others run: what the guest knows may include that they wrote
+ * code.  Translations are compared with memory again.
+ */
+void soft_distrust(struct soft_cpu *cpu);
+
 /* DR0 to DR3: the processor's, not the VMCB's. */
 void soft_debug_load(struct soft_cpu *cpu, const u64 dr[4]);
 void soft_debug_save(const struct soft_cpu *cpu, u64 dr[4]);

@@ -233,6 +233,7 @@ void soft_vmrun(struct soft_cpu *c, hpa_t vmcb, u64 gpr[16])
 	struct paging_key before = paging_key_of(&c->x);
 
 	c->vmcb = v;
+	soft_code_enter(c, v);
 	load_controls(c, &v->control);
 	load_guest(c, v, gpr);
 	load_tlb(c, &v->control, &before);

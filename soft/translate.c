@@ -151,6 +151,37 @@ static void serialize(struct soft_cpu *c)
 		soft_code_forget(c);
 }
 
+/*
+ * Exits that end where they began: a hypervisor answers them out of the processor's own
+ * registers.  Writes of MSRs that hypervisors have added may write memory, even code.
+ */
+static bool exit_is_private(const struct soft_cpu *c)
+{
+	switch (c->exit_code) {
+	case VMEXIT_CR0_READ ... VMEXIT_DR0_WRITE + 15:
+	case VMEXIT_RDTSC: case VMEXIT_RDPMC: case VMEXIT_PAUSE: case VMEXIT_INVLPG: case VMEXIT_XSETBV:
+		return true;
+	case VMEXIT_CPUID:
+		return atomic_load_relaxed(&processors) == 1;
+	case VMEXIT_MSR:
+		return (u32)c->x.gpr[X86_RCX] < 0x1000;
+	default:
+		return false;
+	}
+}
+
+/*
+ * Whoever writes code lets the guest know: by an interrupt, through a device, or, before
+ * KVM_RUN, from the program that we are part of.
+ */
+void soft_code_enter(struct soft_cpu *c, const struct vmcb *v)
+{
+	if (c->translator && (c->distrust || !exit_is_private(c) || !(v->save.cr0 & X86_CR0_PG) ||
+			      (v->control.eventinj & VMCB_EVENT_V) || (v->control.int_ctl & VMCB_INT_CTL_V_IRQ)))
+		soft_code_forget(c);
+	c->distrust = false;
+}
+
 /* The rest of an instruction that crosses a page is on a page that is not the block's. */
 static bool bytes_beyond_match(struct soft_cpu *c, const struct code_insn *i)
 {
@@ -238,6 +269,26 @@ u32 translate_execute(struct soft_cpu *c, u32 n)
 	}
 	c->counters.instructions -= i->after;
 	return TRANSLATE_RESULT;
+}
+
+/* A block was entered whose view is not in force.  If only that was missing, go on. */
+u32 translate_resolve(struct soft_cpu *c, u64 unused, const u8 *back)
+{
+	struct soft_translator *t = c->translator;
+	const struct code_block *block;
+	u32 n;
+
+	(void)unused;
+	c->x.rip = INFO_RIP(info_at(back));
+	t->left_at = (u64)back;
+	if (is_interrupted(c))
+		return TRANSLATE_GO_ON;
+	__builtin_memcpy(&n, back + 8, 4);
+	block = &t->block[n];
+	if (!code_view_revive(c, block->view))
+		return TRANSLATE_RESOLVE;
+	t->jump_to = (u64)t->code.run + block->body;
+	return TRANSLATE_CHAIN;
 }
 
 /* An indirect jump that is not in the jump cache. */

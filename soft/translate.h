@@ -192,9 +192,14 @@ struct soft_translator {
 	u32 at_fill_read, at_fill_write, at_jump, at_link, at_resolve, at_restart, at_vector, at_insn, at_insn_end;
 	u32 at_exit;
 	u32 pages, views, blocks, insns;
-	u64 view_set[CODE_MODES][CODE_SLOTS / 64];	/* bitmap: there is one */
-	u64 view_words[CODE_MODES];			/* bitmap: of the words of view_set that may be other than 0 */
-	u64 view_global[CODE_MODES][CODE_SLOTS / 64];	/* ... of a global page */
+	/*
+	 * Slots of view_in_force[][] that hold a view, in lists: [1] of global pages.  A slot stays
+	 * listed until its list is emptied, whatever it holds by then.
+	 */
+	u64 slot_global[CODE_MODES * CODE_SLOTS / 64];	/* what it holds is of a global page */
+	u64 slot_listed[2][CODE_MODES * CODE_SLOTS / 64];
+	u32 slots_listed[2];
+	u16 slot_list[2][CODE_MODES * CODE_SLOTS];
 #ifdef TRANSLATE_PROFILE
 	u64 profile_exit[8], profile_op[X86_OPS], profile_restart[X86_OPS], profile_fill_ok, profile_fill_cross;
 #endif
@@ -214,6 +219,8 @@ struct soft_translator {
 void code_reset(struct soft_cpu *c);
 /* The view in force at RIP, entered and verified; 0 if code can not be fetched there. */
 u32  code_view_at(struct soft_cpu *c, unsigned mode, u64 rip);
+/* Put a view in force again that is still right.  False: look for another one. */
+bool code_view_revive(struct soft_cpu *c, u32 view);
 struct code_block *code_block_find(struct soft_translator *t, u64 rip, u32 view);
 struct code_block *code_block_add(struct soft_translator *t, u64 rip, u32 view);
 /* bytes at rip, on the view's page, are about to be translated. */
@@ -235,6 +242,7 @@ void translate_thunks(struct soft_cpu *c);
 u32 translate_fill(struct soft_cpu *c, u64 linear, const u8 *back);
 u32 translate_execute(struct soft_cpu *c, u32 n);
 u32 translate_jump(struct soft_cpu *c, u64 target, const u8 *back);
+u32 translate_resolve(struct soft_cpu *c, u64 unused, const u8 *back);
 u32 translate_vector_need(struct soft_cpu *c, u64 unused, const u8 *back);
 u32 translate_restart(struct soft_cpu *c, u64 unused, const u8 *back);
 

@@ -146,6 +146,6 @@ void translate_thunks(struct soft_cpu *c)
 	t->at_link = begin(t, &e);
 	emit_leave(c, &e, TRANSLATE_LINK);
 	t->at_resolve = begin(t, &e);
-	emit_leave(c, &e, TRANSLATE_RESOLVE);
+	emit_call_c(c, &e, translate_resolve, true);
 	t->thunks_end = begin(t, &e);
 }

@@ -346,6 +346,7 @@ static int run(struct handle *h, unsigned long arg)
 
 	call_is_run();
 	host_posix_interrupt_clear();
+	insn_soft_distrust();
 	masked = mask_begin(&h->mask, &before);
 	r = ioctl_on(h->vm->vm, h->v, KVM_RUN, arg);
 	if (masked)

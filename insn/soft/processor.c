@@ -85,6 +85,15 @@ void insn_soft_ack(unsigned cpu)
 		soft_interrupt_ack(c);
 }
 
+void insn_soft_distrust(void)
+{
+	unsigned cpu = host_cpu();
+	struct soft_cpu *c = cpu < PROCESSORS ? atomic_load_acquire(&processors[cpu]) : NULL;
+
+	if (c)
+		soft_distrust(c);
+}
+
 void insn_soft_counters(struct soft_counters *out)
 {
 	*out = (struct soft_counters){ 0 };

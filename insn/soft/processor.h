@@ -17,6 +17,9 @@ void insn_soft_kick(unsigned cpu);
 /* [any] Lower it: from the processor's own thread. */
 void insn_soft_ack(unsigned cpu);
 
+/* [any] The thread's own code, or others, may have written the guest's code. */
+void insn_soft_distrust(void);
+
 /* [any] Sums over all processors. */
 void insn_soft_counters(struct soft_counters *out);
 /* [any] Translated code of all processors, which stand still meanwhile. */

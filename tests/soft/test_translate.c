@@ -619,6 +619,44 @@ static void test_code_that_others_change(void)
 	}
 }
 
+/* ... while the guest was out for a reason that may have told it: a device, an MSR of the hypervisor's, its client. */
+CODE64(code_out, "jmp 1f; 1: mov $1, %ebx; out %al, $0x80; hlt")
+CODE64(code_wrmsr, "jmp 1f; 1: mov $1, %ebx; wrmsr; hlt")
+CODE64(code_rdpmc, "jmp 1f; 1: mov $1, %ebx; rdpmc; hlt")
+
+static void change_between_exits(const u8 *code, const u8 *end, bool distrust, u64 exit)
+{
+	struct guest *g = &machines[0];
+
+	memcpy(g->memory + GUEST_CODE, code, (size_t)(end - code));
+	g->gpr[X86_RCX] = 0x40000001;
+	for (unsigned n = 1; n < 20; n++) {
+		g->memory[GUEST_CODE + 3] = (u8)n;
+		g->vmcb->save.rip = GUEST_CODE;
+		if (distrust)
+			soft_distrust(g->cpu);
+		EXPECT_EQ(guest_run(g), exit);
+		EXPECT_EQ(g->gpr[X86_RBX], n);
+	}
+}
+
+static void test_code_that_others_change_between_exits(void)
+{
+	struct guest *g = &machines[0];
+
+	memset(g->iopm, 0xff, 3 * 4096);
+	memset(g->msrpm, 0xff, 2 * 4096);
+	guest_intercept(g, VMCB_INTERCEPT_IOIO_PROT, true);
+	guest_intercept(g, VMCB_INTERCEPT_MSR_PROT, true);
+	guest_intercept(g, VMCB_INTERCEPT_RDPMC, true);
+	change_between_exits(code_out, code_out_end, false, VMEXIT_IOIO);
+	change_between_exits(code_wrmsr, code_wrmsr_end, false, VMEXIT_MSR);
+	change_between_exits(code_rdpmc, code_rdpmc_end, true, VMEXIT_RDPMC);
+	guest_intercept(g, VMCB_INTERCEPT_IOIO_PROT, false);
+	guest_intercept(g, VMCB_INTERCEPT_MSR_PROT, false);
+	guest_intercept(g, VMCB_INTERCEPT_RDPMC, false);
+}
+
 /* A loop at every position around the end of a page; then its second half changes. */
 CODE64(code_across, "jmp 1f; 1: mov $9, %ecx; 2: lea 0x1234567(%rax,%rcx,2), %rdx; addl $0x11223344, 0x100000; "
 		    "adc %rdx, %rbx; dec %ecx; jnz 2b; hlt")
@@ -724,6 +762,7 @@ int main(int argc, char **argv)
 	TEST(test_code_that_changes_itself);
 	TEST(test_code_that_changes_by_an_alias);
 	TEST(test_code_that_others_change);
+	TEST(test_code_that_others_change_between_exits);
 	TEST(test_instructions_across_pages);
 	TEST(test_interrupts_between_any_blocks);
 	TEST(test_interrupts_end_every_loop);
