@@ -653,10 +653,21 @@ static bool events_need_choosing(struct vcpu *v)
 	       (v->lapic && irq_pending(v));
 }
 
+/* What the processor counted meanwhile is this vCPU's. */
+static void counters_add(struct vcpu *v, const u64 before[INSN_COUNTERS])
+{
+	u64 *to = &v->stat[VCPU_STATS - INSN_COUNTERS], now[INSN_COUNTERS];
+
+	if (insn_counters(now))
+		for (unsigned n = 0; n < INSN_COUNTERS; n++)
+			to[n] += now[n] - before[n];
+}
+
 /* Interrupts are off, v->mode says IN_GUEST: last chance to see what arrived. */
 static void run_guest(struct vcpu *v, struct exit *e)
 {
 	const struct backend *be = v->vm->be;
+	u64 counted[INSN_COUNTERS];
 
 	if (v->regs_dirty) {
 		be->regs_set(v, v->regs_dirty);
@@ -665,7 +676,9 @@ static void run_guest(struct vcpu *v, struct exit *e)
 	host_fpu_begin();
 	insn_fpu_load(v->fpu->area, v->x.xcr0);
 	host_guest_enter();
+	insn_counters(counted);
 	be->run(v, e);
+	counters_add(v, counted);
 	host_guest_exit();
 	insn_fpu_save(v->fpu->area, v->x.xcr0);
 	if (UNLIKELY(v->pkru_at))	/* for walks of the guest's tables */

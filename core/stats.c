@@ -10,6 +10,7 @@
 #include <linux/kvm.h>
 
 #include "core/vm.h"
+#include "insn/insn.h"
 
 #define NAME_BYTES	48u		/* KVM_STATS_NAME_SIZE */
 #define ROW_BYTES	((u32)sizeof(struct kvm_stats_desc) + NAME_BYTES)
@@ -34,7 +35,9 @@ static const char *const vcpu_names[] = {
 
 static u32 count_of(const struct vcpu *v)
 {
-	return v ? (u32)VCPU_STATS : (u32)VM_STATS;
+	if (!v)
+		return VM_STATS;
+	return insn_counters(NULL) ? VCPU_STATS : VCPU_STATS - INSN_COUNTERS;	/* those come last */
 }
 
 u32 stats_counts_at(const struct vcpu *v)

@@ -47,6 +47,16 @@ void insn_invlpga(u64 linear, u32 asid);
 void insn_fpu_load(const void *area, u64 xcr0);
 void insn_fpu_save(void *area, u64 xcr0);
 
+/* What a processor has counted since it was made, by insn/counter.def. */
+enum insn_counter {
+#define COUNTER(name) INSN_COUNTER_##name,
+#include "insn/counter.def"
+#undef COUNTER
+	INSN_COUNTERS
+};
+/* False: it counts nothing, and counts[] is untouched.  counts NULL, [any]: does it? */
+bool insn_counters(u64 counts[INSN_COUNTERS]);
+
 /* DR0 to DR3, which VMRUN leaves alone: whatever is there is the guest's. */
 void insn_debug_load(const u64 dr[4]);
 void insn_debug_save(u64 dr[4]);

@@ -248,6 +248,7 @@ static void page_verify(struct soft_cpu *c, u32 page)
 {
 	struct soft_translator *t = c->translator;
 
+	c->counters.view_checks++;
 	if (t->page[page].lines && !page_is_unchanged(t, page))
 		page_drop(c, page);
 }

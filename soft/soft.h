@@ -70,20 +70,21 @@ void soft_interrupt(struct soft_cpu *cpu);
 void soft_interrupt_ack(struct soft_cpu *cpu);
 void soft_nmi(struct soft_cpu *cpu);
 
-/* Counters since init, for statistics. */
+/* Counters since init, for statistics; only u64s. */
 struct soft_counters {
-	u64 instructions;	/* executed in guest mode */
-	u64 decodes;		/* decode cache misses */
-	u64 tlb_misses;
-	u64 vector_instructions;
-	u64 exits;
-	/* the translator's */
-	u64 blocks;		/* translated */
-	u64 translated_exits;	/* ways out of translated code */
-	u64 code_drops;		/* pages whose translations were dropped: written to */
-	u64 code_resets;	/* of the whole code memory: full */
+#define COUNTER(name) u64 name;
+#include "soft/counter.def"
+#undef COUNTER
 };
 void soft_counters(const struct soft_cpu *cpu, struct soft_counters *out);
+
+/*
+ * For processors made from now on: count by mnemonic which instructions of translated code the
+ * executor and the interpreter execute.  And the counts that are not 0.
+ */
+void soft_profile(bool on);
+typedef void soft_op_fn(void *arg, const char *op, u64 executed, u64 interpreted);
+void soft_ops(const struct soft_cpu *cpu, soft_op_fn *fn, void *arg);
 
 /* Translated code, one call for each block: where it is, of how many bytes, and the guest's address of it. */
 typedef void soft_block_fn(void *arg, u64 host, u64 bytes, u64 rip);

@@ -230,6 +230,12 @@ void soft_tlb_flush(struct x86 *x, enum x86_flush kind, u64 address)
 	c->paging_stale = true;
 	if (kind == X86_FLUSH_ALL)
 		c->keys = 0;
+	if (kind == X86_FLUSH_PAGE)
+		c->counters.tlb_flushes_page++;
+	else if (kind == X86_FLUSH_LOCAL)
+		c->counters.tlb_flushes_local++;
+	else
+		c->counters.tlb_flushes_all++;
 	for (unsigned i = 0; i < SOFT_PRIVILEGES; i++) {
 		if (kind == X86_FLUSH_PAGE) {
 			unsigned took = flush_page(&c->tlb[i], address);
@@ -295,9 +301,16 @@ static enum x86_result translate_slow(struct soft_cpu *c, u64 linear, unsigned a
 	struct x86_translation t;
 	enum x86_result r;
 
-	if (from_second(linear, access, tlb, host))
+	if (from_second(linear, access, tlb, host)) {
+		c->counters.tlb_refills++;
 		return X86_OK;
-	c->counters.tlb_misses++;
+	}
+	if (access & X86_FETCH)
+		c->counters.tlb_misses_fetch++;
+	else if (access & X86_WRITE)
+		c->counters.tlb_misses_write++;
+	else
+		c->counters.tlb_misses_read++;
 	if (c->paging_stale) {
 		x86_paging_of(&c->x, &c->paging);
 		if (!c->np)

@@ -16,13 +16,27 @@
 
 #define ROOM_BYTES	(64u << 10)	/* of code memory, more than a block can take */
 
-static u32 translation_is_off;	/* atomic */
+static u32 translation_is_off, profile_is_on;	/* atomic */
 u32 translate_warm_at = 12;
 static u32 processors;			/* atomic: with a translator */
 
 void soft_translate(bool on)
 {
 	atomic_store_relaxed(&translation_is_off, !on);
+}
+
+void soft_profile(bool on)
+{
+	atomic_store_relaxed(&profile_is_on, on);
+}
+
+void soft_ops(const struct soft_cpu *c, soft_op_fn *fn, void *arg)
+{
+	const struct soft_translator *t = c->translator;
+
+	for (unsigned op = 0; t && op < X86_OPS; op++)
+		if (t->executed[op] | t->interpreted[op])
+			fn(arg, x86_op_name(op), t->executed[op], t->interpreted[op]);
 }
 
 u64 soft_translator_bytes(void)
@@ -35,6 +49,7 @@ void soft_translator_init(struct soft_cpu *c, struct soft_translator *t, const s
 	if (code->bytes < CODE_LEAST || atomic_load_relaxed(&translation_is_off))
 		return;
 	t->code = *code;
+	t->profile = atomic_load_relaxed(&profile_is_on);
 	c->translator = t;
 	translate_thunks(c);
 	code_reset(c);
@@ -93,12 +108,6 @@ u32 translate_fill(struct soft_cpu *c, u64 linear, const u8 *back)
 	}
 	if (INFO_ALIGN(info) && (linear & (bytes - 1)))
 		r = X86_FAULT;
-#ifdef TRANSLATE_PROFILE
-	if (r == X86_OK && e->tag == (linear & ~(PAGE_BYTES - 1)))
-		t->profile_fill_ok++;
-	if ((linear & (PAGE_BYTES - 1)) + bytes > PAGE_BYTES)
-		t->profile_fill_cross++;
-#endif
 	if (r == X86_OK && e->tag == (linear & ~(PAGE_BYTES - 1)))
 		return TRANSLATE_STAY;
 	back_to(c, info);
@@ -250,9 +259,9 @@ u32 translate_execute(struct soft_cpu *c, u32 n)
 	flags_out(c);
 	t->stop = false;
 	c->current = &i->insn;
-#ifdef TRANSLATE_PROFILE
-	t->profile_op[i->insn.op]++;
-#endif
+	c->counters.executor_calls++;
+	if (UNLIKELY(t->profile))
+		t->executed[i->insn.op]++;
 	t->result = x86_execute(x, &i->insn);
 	flags_in(c);
 	if (i->insn.op == X86_OP_IRET)
@@ -305,6 +314,7 @@ u32 translate_jump(struct soft_cpu *c, u64 target, const u8 *back)
 		back_to(c, info);
 		return TRANSLATE_INTERPRET;
 	}
+	c->counters.chain_misses++;
 	t->jump[mode][target % CODE_JUMPS] = (struct code_jump){ target, (u64)t->code.run + block->entry };
 	t->jump_to = target;
 	return TRANSLATE_STAY;
@@ -378,6 +388,7 @@ static void link(struct soft_cpu *c, const struct code_block *to)
 	__builtin_memcpy(&view, at + 12, 4);
 	if (!from)
 		return;
+	c->counters.chain_links++;
 	jump = t->code.write + from;
 	emit_target(jump, t->code.write + (to->view == view ? to->body : to->entry));
 }
@@ -396,6 +407,16 @@ static void redirect(struct soft_cpu *c, const struct code_block *to)
 		return;
 	e.at = t->code.write + dead->entry;
 	emit_target(emit_jmp(&e), t->code.write + to->entry);
+}
+
+static void note_interpreted(struct soft_cpu *c)
+{
+	unsigned room = (unsigned)MIN_OF(15ul, PAGE_BYTES - c->x.rip % PAGE_BYTES);
+	struct x86_insn i;
+	const u8 *code;
+
+	if (soft_mem_fetch(c, c->x.rip, &code) == X86_OK && x86_decode(&i, code, room, c->x.code_bits) == X86_DECODED)
+		c->translator->interpreted[i.op]++;
 }
 
 enum x86_result soft_translated(struct soft_cpu *c)
@@ -446,14 +467,6 @@ enum x86_result soft_translated(struct soft_cpu *c)
 		why = t->enter((u8 *)c + 128, (const u8 *)jump->code);
 		flags_out(c);
 		c->counters.translated_exits++;
-#ifdef TRANSLATE_PROFILE
-		t->profile_exit[why]++;
-		if (why == TRANSLATE_INTERPRET) {
-			const u8 *h; struct x86_insn i;
-			if (soft_mem_fetch(c, x->rip, &h) == X86_OK && x86_decode(&i, h, (unsigned)MIN_OF(15ul, PAGE_BYTES - x->rip % PAGE_BYTES), 64) == X86_DECODED)
-				t->profile_restart[i.op]++;
-		}
-#endif
 		switch (why) {
 		case TRANSLATE_LINK:
 		case TRANSLATE_RESOLVE:
@@ -462,6 +475,9 @@ enum x86_result soft_translated(struct soft_cpu *c)
 		case TRANSLATE_GO_ON:
 			break;
 		case TRANSLATE_INTERPRET:
+			c->counters.restarts++;
+			if (UNLIKELY(t->profile))
+				note_interpreted(c);
 			return X86_OK;
 		default:
 			return t->result;

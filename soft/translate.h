@@ -200,9 +200,8 @@ struct soft_translator {
 	u64 slot_listed[2][CODE_MODES * CODE_SLOTS / 64];
 	u32 slots_listed[2];
 	u16 slot_list[2][CODE_MODES * CODE_SLOTS];
-#ifdef TRANSLATE_PROFILE
-	u64 profile_exit[8], profile_op[X86_OPS], profile_restart[X86_OPS], profile_fill_ok, profile_fill_cross;
-#endif
+	bool profile;			/* count these: */
+	u64 executed[X86_OPS], interpreted[X86_OPS];
 	struct translation translation;
 	struct code_page page[CODE_PAGES];
 	u16 page_at[2 * CODE_PAGES];	/* hash tables: index + 1 */

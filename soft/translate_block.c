@@ -458,5 +458,6 @@ struct code_block *translate_block(struct soft_cpu *c, unsigned mode, u64 rip, u
 		put8(&b->e, 0xcc);
 	t->used += (u64)(b->e.at - start);
 	c->counters.blocks++;
+	c->counters.block_instructions += b->count;
 	return block;
 }

@@ -3,9 +3,10 @@
  * profile.c - what the software processors did, for who asks
  *
  * With ANYKVM_PROFILE=DIRECTORY in the environment a process leaves two files there when it
- * ends: counters-PID, a name and a number on each line, and perf-PID.map, in perf's format,
- * which names translated blocks by the guest's address: those made since code memory was last
- * full.
+ * ends: counters-PID, a name and a number on each line (soft/counter.def), and for each mnemonic
+ * that translated code left to others how often the executor and the interpreter executed it;
+ * and perf-PID.map, in perf's format, which names translated blocks by the guest's address:
+ * those made since code memory was last full.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,22 +31,21 @@ static void block_write(void *arg, u64 host, u64 bytes, u64 rip)
 	fprintf(arg, "%" PRIx64 " %" PRIx64 " guest_%" PRIx64 "\n", (uint64_t)host, (uint64_t)bytes, (uint64_t)rip);
 }
 
+static void op_write(void *arg, const char *op, u64 executed, u64 interpreted)
+{
+	(void)arg;
+	fprintf(counters, "op %s %" PRIu64 " %" PRIu64 "\n", op, (uint64_t)executed, (uint64_t)interpreted);
+}
+
 static void counters_write(void)
 {
 	struct soft_counters c;
 
 	insn_soft_counters(&c);
-#define COUNTER(name) fprintf(counters, #name " %" PRIu64 "\n", (uint64_t)c.name)
-	COUNTER(instructions);
-	COUNTER(decodes);
-	COUNTER(tlb_misses);
-	COUNTER(vector_instructions);
-	COUNTER(exits);
-	COUNTER(blocks);
-	COUNTER(translated_exits);
-	COUNTER(code_drops);
-	COUNTER(code_resets);
+#define COUNTER(name) fprintf(counters, #name " %" PRIu64 "\n", (uint64_t)c.name);
+#include "soft/counter.def"
 #undef COUNTER
+	insn_soft_ops(op_write, NULL);
 }
 
 static void profile_end(void)
@@ -66,6 +66,7 @@ void profile_begin(void)
 
 	if (!directory || map || counters)
 		return;
+	soft_profile(true);
 	map = file_open(directory, "perf", ".map");
 	counters = file_open(directory, "counters", "");
 	atexit(profile_end);

@@ -117,6 +117,11 @@ void insn_fpu_save(void *area, u64 xcr0)
 /* --- debug registers ---------------------------------------------------------------------- */
 
 /* The host's own breakpoints, if it has any, are off until the guest is out (insn_vmrun()). */
+bool insn_counters(u64 counts[INSN_COUNTERS])
+{
+	return false;
+}
+
 void insn_debug_load(const u64 dr[4])
 {
 	set_debugreg(0ul, 7);

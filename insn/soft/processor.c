@@ -104,15 +104,19 @@ void insn_soft_counters(struct soft_counters *out)
 		if (!c)
 			continue;
 		soft_counters(c, &one);
-		out->instructions += one.instructions;
-		out->decodes += one.decodes;
-		out->tlb_misses += one.tlb_misses;
-		out->vector_instructions += one.vector_instructions;
-		out->exits += one.exits;
-		out->blocks += one.blocks;
-		out->translated_exits += one.translated_exits;
-		out->code_drops += one.code_drops;
-		out->code_resets += one.code_resets;
+#define COUNTER(name) out->name += one.name;
+#include "soft/counter.def"
+#undef COUNTER
+	}
+}
+
+void insn_soft_ops(soft_op_fn *fn, void *arg)
+{
+	for (unsigned n = 0; n < PROCESSORS; n++) {
+		const struct soft_cpu *c = atomic_load_acquire(&processors[n]);
+
+		if (c)
+			soft_ops(c, fn, arg);
 	}
 }
 
@@ -223,6 +227,19 @@ void insn_fpu_save(void *area, u64 xcr0)
 
 	if (c)
 		soft_fpu_save(c, area, xcr0);
+}
+
+bool insn_counters(u64 counts[INSN_COUNTERS])
+{
+	struct soft_counters now;
+
+	if (!counts)
+		return true;
+	soft_counters(this_processor(), &now);
+#define COUNTER(name) counts[INSN_COUNTER_##name] = now.name;
+#include "insn/counter.def"
+#undef COUNTER
+	return true;
 }
 
 void insn_debug_load(const u64 dr[4])

@@ -22,6 +22,8 @@ void insn_soft_distrust(void);
 
 /* [any] Sums over all processors. */
 void insn_soft_counters(struct soft_counters *out);
+/* [any] By mnemonic: the instructions that translated code leaves to others, of one processor after the other. */
+void insn_soft_ops(soft_op_fn *fn, void *arg);
 /* [any] Translated code of all processors, which stand still meanwhile. */
 void insn_soft_blocks(soft_block_fn *fn, void *arg);
 

@@ -64,6 +64,7 @@ void insn_stgi(void) { }
 void insn_invlpga(u64 linear, u32 asid) { (void)linear; (void)asid; }
 void insn_debug_load(const u64 dr[4]) { (void)dr; }
 void insn_debug_save(u64 dr[4]) { (void)dr; }
+bool insn_counters(u64 counts[INSN_COUNTERS]) { (void)counts; return false; }
 void insn_fpu_load(const void *area, u64 xcr0) { (void)area; script.xcr0_loaded = xcr0; }
 void insn_fpu_save(void *area, u64 xcr0) { (void)area; (void)xcr0; }
 

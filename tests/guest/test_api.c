@@ -308,29 +308,53 @@ static void nothing_is_left_behind(void)
 	EXPECT_EQ(open_descriptors(), before);
 }
 
-/* A plain file, which may outlive the VM; its numbers are the present ones. */
-static void statistics_are_read_as_they_are(void)
+/* Where a count is in a file of statistics; 0: there is none of that name. */
+static u64 statistic_at(int file, const char *wanted)
 {
 	struct kvm_stats_header h;
 	struct kvm_stats_desc d;
 	char name[64] = "";
-	u64 exits = 0, at;
+	u64 at;
+
+	EXPECT_EQ(pread(file, &h, sizeof(h), 0), sizeof(h));
+	at = h.desc_offset;
+	for (u32 n = 0; n < h.num_desc; n++, at += sizeof(d) + h.name_size) {
+		EXPECT_EQ(pread(file, &d, sizeof(d), (long)at), sizeof(d));
+		EXPECT_EQ(pread(file, name, h.name_size, (long)(at + sizeof(d))), h.name_size);
+		if (!strcmp(name, wanted))
+			return h.data_offset + d.offset;
+	}
+	return 0;
+}
+
+static u64 statistic(int file, const char *name)
+{
+	u64 at = statistic_at(file, name), count = 0;
+
+	EXPECT(at);
+	EXPECT_EQ(pread(file, &count, 8, (long)at), 8);
+	return count;
+}
+
+/* A plain file, which may outlive the VM; its numbers are the present ones. */
+static void statistics_are_read_as_they_are(void)
+{
+	struct kvm_stats_header h;
+	u64 exits;
 	struct tiny t;
 	int files[2];
 
 	tiny_one(&t, TINY_64, BLOB(one_cpuid));
 	files[0] = MUST(akvm_ioctl(t.cpu[0].fd, KVM_GET_STATS_FD, 0));
 	files[1] = MUST(akvm_ioctl(t.vm, KVM_GET_STATS_FD, 0));
-	EXPECT_EQ(pread(files[0], &h, sizeof(h), 0), sizeof(h));
-	at = h.desc_offset;
-	for (u32 n = 0; n < h.num_desc && strcmp(name, "exits"); n++, at += sizeof(d) + h.name_size) {
-		EXPECT_EQ(pread(files[0], &d, sizeof(d), (long)at), sizeof(d));
-		EXPECT_EQ(pread(files[0], name, h.name_size, (long)(at + sizeof(d))), h.name_size);
-	}
-	EXPECT(!strcmp(name, "exits"));
 	EXPECT_DONE(&t, 0);
-	EXPECT_EQ(pread(files[0], &exits, 8, (long)(h.data_offset + d.offset)), 8);
+	exits = statistic(files[0], "exits");
 	EXPECT(exits > 0);
+	if (statistic_at(files[0], "soft_exits")) {	/* the processor's own, if it is a program */
+		EXPECT_EQ(statistic(files[0], "soft_exits"), exits);
+		EXPECT(statistic(files[0], "soft_instructions") > 0);
+		EXPECT(statistic(files[0], "soft_tlb_misses_fetch") > 0);
+	}
 	EXPECT(write(files[0], &exits, 8) < 0);
 	EXPECT_EQ(akvm_ioctl(files[0], KVM_RUN, 0), -EBADF);
 	tiny_destroy(&t);
