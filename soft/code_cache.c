@@ -91,6 +91,20 @@ static void views_forget_page(struct soft_translator *t, u32 page)
 		}
 }
 
+/* Zero, and give back what is whole pages. */
+static void memory_clear(struct soft_translator *t, void *memory, u64 bytes)
+{
+	u64 at = (u64)memory, first = (at + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1), last = (at + bytes) & ~(PAGE_BYTES - 1);
+
+	if (!t->code.forget || first >= last) {
+		__builtin_memset(memory, 0, bytes);
+		return;
+	}
+	__builtin_memset(memory, 0, first - at);
+	t->code.forget((void *)first, last - first);
+	__builtin_memset((void *)last, 0, at + bytes - last);
+}
+
 /*
  * The bytes will be written through one mapping and run through another, which asks for a
  * serializing instruction before they are run again.
@@ -100,15 +114,14 @@ void code_reset(struct soft_cpu *c)
 	struct soft_translator *t = c->translator;
 	u32 eax = 0, ebx, ecx = 0, edx;
 
+	memory_clear(t, t->code.write + t->thunks_end, MAX_OF(t->used, t->thunks_end) - t->thunks_end);
 	t->used = t->thunks_end;
 	t->pages = t->views = t->blocks = t->insns = 0;
 	views_forget(t, false);
+	memory_clear(t, t->jump, sizeof(t->jump));
 	for (unsigned mode = 0; mode < CODE_MODES; mode++)
-		for (unsigned n = 0; n < CODE_JUMPS; n++)
-			t->jump[mode][n].rip = n ^ 1;	/* belongs elsewhere: no RIP hits it */
-	__builtin_memset(t->page_at, 0, sizeof(t->page_at));
-	__builtin_memset(t->view_at, 0, sizeof(t->view_at));
-	__builtin_memset(t->block_at, 0, sizeof(t->block_at));
+		t->jump[mode][0].rip = 1;	/* belongs elsewhere, as 0 does in the others: no RIP hits it */
+	memory_clear(t, t->page, sizeof(*t) - offsetof(struct soft_translator, page));
 	c->counters.code_resets++;
 	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx) : : "memory");
 }

@@ -18,16 +18,25 @@ struct soft_cpu;
 
 /*
  * Memory in which code is generated: two mappings of one object, never both writable and
- * executable.  At least 64 KiB.
+ * executable.  At least 64 KiB.  forget, if there is one, gives back whole pages of it, or of
+ * the processor's memory: they read as zero from then on.
  */
 struct soft_code {
 	u8	 *write;
 	const u8 *run;
 	u64	  bytes;
+	void	(*forget)(void *memory, u64 bytes);
 };
 
 /* Processors made from now on translate guest code (the default), or interpret all of it. */
 void soft_translate(bool on);
+
+/*
+ * What translations may occupy, of all processors together: code, and what is known about it.
+ * Each has an equal share, though at least 2 MiB, and begins anew when that is full.  64 MiB
+ * unless set; no processor takes more than its code memory holds.  [any]
+ */
+void soft_translations_bound(u64 bytes);
 
 u64  soft_cpu_bytes(void);	/* how much zeroed, 64-byte aligned memory a processor needs */
 void soft_cpu_init(struct soft_cpu *cpu, unsigned id, const struct soft_code *code);

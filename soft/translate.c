@@ -15,14 +15,21 @@
 #include "x86/operand.h"
 
 #define ROOM_BYTES	(64u << 10)	/* of code memory, more than a block can take */
+#define SHARE_LEAST	(2ull << 20)
 
 static u32 translation_is_off, profile_is_on;	/* atomic */
 u32 translate_warm_at = 12;
 static u32 processors;			/* atomic: with a translator */
+static u64 bound_bytes = 64ull << 20;	/* atomic */
 
 void soft_translate(bool on)
 {
 	atomic_store_relaxed(&translation_is_off, !on);
+}
+
+void soft_translations_bound(u64 bytes)
+{
+	atomic_store_relaxed(&bound_bytes, bytes);
 }
 
 void soft_profile(bool on)
@@ -335,9 +342,23 @@ static unsigned mode_of(const struct soft_cpu *c)
 	return CODE_MODES;
 }
 
+static u64 occupied(const struct soft_translator *t)
+{
+	return t->used + t->blocks * sizeof(t->block[0]) + t->insns * sizeof(t->insn[0]) +
+	       t->pages * (sizeof(t->page[0]) + sizeof(t->copy[0]));
+}
+
+static u64 share(void)
+{
+	u64 bytes = atomic_load_relaxed(&bound_bytes) / MAX_OF(atomic_load_relaxed(&processors), 1u);
+
+	return MAX_OF(bytes, SHARE_LEAST);
+}
+
 static bool is_full(const struct soft_translator *t)
 {
-	return t->used + ROOM_BYTES > t->code.bytes || t->blocks == CODE_BLOCKS || t->insns + CODE_BLOCK_MAX > CODE_INSNS;
+	return t->used + ROOM_BYTES > t->code.bytes || t->blocks == CODE_BLOCKS || t->insns + CODE_BLOCK_MAX > CODE_INSNS ||
+	       occupied(t) > share();
 }
 
 static bool is_warm(struct soft_cpu *c, u64 rip, u32 view)

@@ -203,13 +203,15 @@ struct soft_translator {
 	bool profile;			/* count these: */
 	u64 executed[X86_OPS], interpreted[X86_OPS];
 	struct translation translation;
+	u8  warm[CODE_WARM];
+
+	/* -- what is known about translations: 0 after a reset -- */
 	struct code_page page[CODE_PAGES];
 	u16 page_at[2 * CODE_PAGES];	/* hash tables: index + 1 */
 	struct code_view view[CODE_VIEWS];
 	u16 view_at[2 * CODE_VIEWS];
 	struct code_block block[CODE_BLOCKS];
 	u32 block_at[2 * CODE_BLOCKS];
-	u8  warm[CODE_WARM];
 	struct code_insn insn[CODE_INSNS];
 	u8  copy[CODE_PAGES][PAGE_BYTES];
 };

@@ -312,9 +312,11 @@ static void library_init(void)
 {
 	static const struct host_posix_processor processor = { .kick = insn_soft_kick, .ack = insn_soft_ack };
 
-	const char *nested = getenv("ANYKVM_NPT");
+	const char *nested = getenv("ANYKVM_NPT"), *translations = getenv("ANYKVM_TRANSLATIONS_MIB");
 
 	soft_translate(!getenv("ANYKVM_INTERPRET"));	/* anykvm run --interpret */
+	if (translations)	/* anykvm run --translations */
+		soft_translations_bound(strtoull(translations, NULL, 10) << 20);
 	profile_begin();
 	insn_soft_init();
 	core_use_nested(!nested || strcmp(nested, "0"));

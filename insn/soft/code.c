@@ -26,6 +26,13 @@ static int code_file(void)
 	return fd;
 }
 
+/* A hole in the file, or in private memory. */
+static void forget(void *memory, u64 bytes)
+{
+	if (madvise(memory, bytes, MADV_REMOVE) < 0)
+		(void)madvise(memory, bytes, MADV_DONTNEED);
+}
+
 int code_alloc(struct soft_code *code, u64 bytes)
 {
 	void *write, *run;
@@ -43,7 +50,7 @@ int code_alloc(struct soft_code *code, u64 bytes)
 		goto fail_unmap;
 	(void)fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
 	close(fd);
-	*code = (struct soft_code){ .write = write, .run = run, .bytes = bytes };
+	*code = (struct soft_code){ .write = write, .run = run, .bytes = bytes, .forget = forget };
 	return 0;
 
 fail_unmap:

@@ -745,6 +745,41 @@ static void test_a_full_code_memory_begins_anew(void)
 	test_code_that_others_change();
 }
 
+/* ... or than it may occupy; then it is given back, and begins anew as well. */
+static u64 given_back;
+
+static void forget(void *memory, u64 bytes)
+{
+	EXPECT(!((u64)memory % 4096) && !(bytes % 4096));
+	memset(memory, 0, bytes);
+	given_back += bytes;
+}
+
+static void test_translations_have_a_bound(void)
+{
+	struct soft_translator *t = ((struct soft_cpu *)machines[0].cpu)->translator;
+	u64 most = 0, used = 0;
+
+	soft_translations_bound(3 << 20);
+	t->code.forget = forget;
+	for (unsigned n = 0; n < 60000; n++) {
+		struct guest *g = &machines[0];
+
+		g->memory[GUEST_CODE + 3] = (u8)n;
+		g->memory[GUEST_CODE + 4] = (u8)(n >> 8);
+		g->vmcb->save.rip = GUEST_CODE;
+		guest_run(g);
+		EXPECT_EQ((u16)g->vmcb->save.rax, (u16)n);
+		used = t->used + t->blocks * sizeof(t->block[0]) + t->insns * sizeof(t->insn[0]);
+		most = used > most ? used : most;
+	}
+	EXPECT(most > 2 << 20 && most < (3 << 20) + 65536);
+	EXPECT(given_back > 3 << 20);
+	t->code.forget = NULL;
+	soft_translations_bound(64 << 20);
+	test_code_that_changes_itself();
+}
+
 int main(int argc, char **argv)
 {
 	u32 out[4];
@@ -767,5 +802,6 @@ int main(int argc, char **argv)
 	TEST(test_interrupts_between_any_blocks);
 	TEST(test_interrupts_end_every_loop);
 	TEST(test_a_full_code_memory_begins_anew);
+	TEST(test_translations_have_a_bound);
 	return test_status();
 }

@@ -158,6 +158,16 @@ static int parse_exit_port(struct run_options *o, const char *value)
 }
 
 static int parse_no_reboot(struct run_options *o, const char *value) { (void)value; o->no_reboot = true; return 0; }
+static int parse_translations(struct run_options *o, const char *value)
+{
+	u64 bytes;
+
+	if (size_parse(value, &bytes) || bytes < (4ull << 20) || bytes > (1ull << 30))
+		return report_error(-EINVAL, "--translations %s: give a size from 4M to 1G", value);
+	o->translations_bytes = bytes;
+	return 0;
+}
+
 static int parse_interpret(struct run_options *o, const char *value) { (void)value; o->interpret = true; return 0; }
 static int parse_nested(struct run_options *o, const char *value) { (void)value; o->nested = true; return 0; }
 static int parse_help(struct run_options *o, const char *value) { (void)value; o->help = true; return 0; }
@@ -374,6 +384,8 @@ static const struct option table[] = {
 	 "the processor: ours in software, /dev/kvm, or whichever 'anykvm doctor' names"},
 	{"interpret", NULL, parse_interpret,
 	 "with --accel soft: interpret every instruction, translate none"},
+	{"translations", "SIZE", parse_translations,
+	 "with --accel soft: what translated code may occupy; 64M, or less for a small guest, if not given"},
 	{"nested", NULL, parse_nested,
 	 "offer the guest AMD-V, to run guests of its own"},
 	{"no-reboot", NULL, parse_no_reboot, "end with status 3 when the guest resets the machine"},

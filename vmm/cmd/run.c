@@ -89,6 +89,18 @@ static void terminals_close(struct run *r)
 
 /* --- the machine -------------------------------------------------------------------- */
 
+/* A small guest's process should be small: a tenth of its memory, from 24 to 64 MiB. */
+static void translations_limit(const struct run_options *o)
+{
+	u64 mib = o->translations_bytes >> 20;
+	char text[24];
+
+	if (!mib)
+		mib = MIN_OF(MAX_OF(o->memory_bytes / 10 >> 20, 24ull), 64ull);
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)mib);
+	setenv("ANYKVM_TRANSLATIONS_MIB", text, o->translations_bytes != 0);
+}
+
 static const struct kvm_door *door_of(const struct run_options *o)
 {
 	struct kvm_probe kernel;
@@ -96,6 +108,7 @@ static const struct kvm_door *door_of(const struct run_options *o)
 
 	if (o->interpret)
 		setenv("ANYKVM_INTERPRET", "1", 1);
+	translations_limit(o);
 	if (o->accel == ACCEL_SOFT)
 		return &kvm_library;
 	if (o->accel == ACCEL_KVM)
