@@ -311,6 +311,7 @@ void group_end(struct translation *b);		/* ... if it has ended */
 void group_emit_cold(struct translation *b, struct cold *cold);
 
 /* translate_block.c */
+void translate_call(struct translation *b, const struct x86_insn *i);	/* by the executor */
 void emit_instruction(struct translation *b);
 
 /* translate_system.c */

@@ -126,7 +126,7 @@ static bool may_leave(const struct x86_insn *i)
 {
 	return (i->flags & (X86_F_MEM | X86_F_BRANCH | X86_F_IMPLICIT_MEM)) || i->op == X86_OP_PUSH ||
 	       i->op == X86_OP_POP || i->op == X86_OP_LEAVE || i->op == X86_OP_DIV || i->op == X86_OP_IDIV ||
-	       i->op == X86_OP_STI || i->op == X86_OP_PUSHF || i->op == X86_OP_RDTSC || i->op == X86_OP_RDTSCP;
+	       i->op == X86_OP_STI || i->op == X86_OP_PUSHF || i->op == X86_OP_STAC || i->op == X86_OP_RDTSC || i->op == X86_OP_RDTSCP;
 }
 
 static bool is_canonical_48(u64 a)
@@ -356,7 +356,7 @@ static void translate_branch(struct translation *b, const struct x86_insn *i)
 /* --- emission -------------------------------------------------------------------------------------------- */
 
 /* Hand an instruction to the executor; it comes back here unless something happened. */
-static void translate_call(struct translation *b, const struct x86_insn *i)
+void translate_call(struct translation *b, const struct x86_insn *i)
 {
 	struct code_insn *n = &b->t->insn[b->t->insns];
 

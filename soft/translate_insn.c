@@ -378,6 +378,7 @@ struct plan insn_plan(const struct translation *b, const struct x86_insn *i)
 		break;
 	case X86_OP_CLD: case X86_OP_STD: case X86_OP_CLI: case X86_OP_STI: case X86_OP_SWAPGS: case X86_OP_PUSHF:
 	case X86_OP_RDTSC: case X86_OP_RDTSCP: case X86_OP_MFENCE: case X86_OP_SFENCE:
+	case X86_OP_STAC: case X86_OP_CLAC: case X86_OP_MOVS: case X86_OP_STOS:
 		p.kind = system_is_native(b, i) ? PLAN_SPECIAL : PLAN_NONE;
 		break;
 	case X86_OP_NOP: case X86_OP_LFENCE: case X86_OP_PREFETCH: case X86_OP_PREFETCHW: case X86_OP_PREFETCHNTA:

@@ -9,8 +9,14 @@
  * STI begins an interrupt shadow.  No pin is looked at before the next instruction has
  * completed if that is part of the block and no branch; only then STI is native.  If the next
  * one goes to the interpreter, the shadow goes with it.
+ *
+ * STAC and CLAC change the TLB that data accesses use, and with it the mode: the next
+ * instruction begins another block, of the other mode.
+ *
+ * REP MOVS and REP STOS within a page are the host's; the executor has the rest.
  */
 #include "soft/translate.h"
+#include "x86/feature.h"
 
 /* In a mode where the instruction needs no check. */
 static bool is_kernel(const struct translation *b)
@@ -23,8 +29,12 @@ bool system_is_native(const struct translation *b, const struct x86_insn *i)
 	switch (i->op) {
 	case X86_OP_CLI: case X86_OP_STI: case X86_OP_SWAPGS:
 		return is_kernel(b);
+	case X86_OP_STAC: case X86_OP_CLAC:
+		return is_kernel(b) && x86_feature_is_set(b->c->x.features, X86_FEATURE_SMAP);
 	case X86_OP_PUSHF:
 		return i->op_bytes == 8 && !b->narrow;
+	case X86_OP_MOVS: case X86_OP_STOS:
+		return (i->prefixes & (X86_P_REP | X86_P_REPNE)) && i->ad_bytes == 8 && i->seg != X86_FS && i->seg != X86_GS;
 	default:
 		return true;
 	}
@@ -128,6 +138,104 @@ static void translate_swapgs(struct translation *b)
 	emit_store(e, T0, context_at(b->c, &x->kernel_gs_base));
 }
 
+static void use_tlb(struct translation *b, enum soft_privilege privilege)
+{
+	struct emitter *e = &b->e;
+	struct soft_cpu *c = b->c;
+
+	emit_lea(e, T0, context_at(c, &c->tlb[privilege].data));
+	emit_store(e, T0, context_at(c, &c->x.tlb));
+	emit_rm(e, E_W, E_ONE, 0xc7, 0, context_at(c, &c->window_bytes));
+	put32(e, 0);
+	emit_rm(e, 0, E_ONE, 0xc6, 0, context_at(c, &c->paging_stale));
+	put8(e, true);
+}
+
+/* Without SMAP the flag is only a flag; a processor is in the mode with AC only with SMAP. */
+static void translate_ac(struct translation *b, bool set)
+{
+	bool is_set = b->mode % CODE_NARROW == SOFT_SUPERVISOR_AC;
+	struct emitter *e = &b->e;
+
+	if (set && is_set)
+		return;
+	if (set) {
+		flags_lose(b);
+		emit_rm(e, 0, E_ONE, 0xf7, 0, context_at(b->c, &b->c->x.cr4));
+		put32(e, X86_CR4_SMAP);
+		restart_if(b, E_CC_E);
+	}
+	change_rflags(b, X86_FLAG_AC, set);
+	if (set != is_set)
+		use_tlb(b, set ? SOFT_SUPERVISOR_AC : SOFT_SUPERVISOR);
+}
+
+/*
+ * The entry's addend to T1 for RCX elements from the register on, if they are on one page of
+ * which there is an entry.  Else a branch, whose displacement is returned.
+ */
+static u8 *run_check(struct translation *b, unsigned reg, unsigned log_bytes, bool write)
+{
+	const struct x86_tlb *tlb = &b->c->tlb[b->mode % CODE_NARROW].data;
+	struct host_mem entry = context_at(b->c, write ? tlb->write : tlb->read);
+	struct emitter *e = &b->e;
+	u8 *from;
+
+	entry.index = T1;
+	emit_lea(e, T0, (struct host_mem){ .base = (u8)reg, .index = H_RCX, .scale = (u8)log_bytes, .disp = -1 });
+	emit_mov32(e, T1, reg);
+	emit_shift_imm(e, 0, 5, T1, 8);
+	emit_alu_imm(e, 0, E_AND, T1, (X86_TLB_ENTRIES - 1) << 4);
+	emit_alu_imm(e, E_W, E_AND, T0, -4096);
+	emit_rm(e, E_W, E_ONE, 0x3b, T0, entry);
+	from = emit_jcc(e, E_CC_NE);
+	entry.disp += 8;
+	emit_load(e, T1, entry);
+	return from;
+}
+
+static void translate_rep(struct translation *b, const struct x86_insn *i)
+{
+	unsigned log_bytes = (unsigned)__builtin_ctz(i->op_bytes), slow = 0;
+	bool move = i->op == X86_OP_MOVS;
+	struct emitter *e = &b->e;
+	u8 *from[5], *done[2];
+
+	flags_lose(b);
+	emit_rr(e, E_W, E_ONE, 0x85, H_RCX, H_RCX);
+	done[0] = emit_jcc(e, E_CC_E);
+	emit_alu_imm(e, E_W, E_CMP, H_RCX, (s32)(PAGE_BYTES >> log_bytes));
+	from[slow++] = emit_jcc(e, E_CC_A);
+	emit_rm(e, 0, E_ONE, 0xf7, 0, context_at(b->c, &b->c->x.rflags));
+	put32(e, X86_FLAG_DF);
+	from[slow++] = emit_jcc(e, E_CC_NE);
+	from[slow++] = run_check(b, H_RDI, log_bytes, true);
+	if (move) {
+		emit_store(e, T1, context_at(b->c, &b->t->value));
+		from[slow++] = run_check(b, H_RSI, log_bytes, false);
+		emit_load(e, T0, context_at(b->c, &b->t->value));
+		emit_rr(e, E_W, E_ONE, 0x03, H_RSI, T1);
+	} else {
+		emit_mov(e, T0, T1);
+	}
+	emit_rr(e, E_W, E_ONE, 0x03, H_RDI, T0);
+	put8(e, 0xf3);
+	if (i->op_bytes == 2)
+		put8(e, 0x66);
+	if (i->op_bytes == 8)
+		put8(e, 0x48);
+	put8(e, (move ? 0xa4 : 0xaa) | (i->op_bytes > 1));
+	emit_rr(e, E_W, E_ONE, 0x2b, H_RDI, T0);
+	if (move)
+		emit_rr(e, E_W, E_ONE, 0x2b, H_RSI, T1);
+	done[1] = emit_jmp(e);
+	while (slow > 0)
+		emit_target(from[--slow], e->at);
+	translate_call(b, i);
+	emit_target(done[0], e->at);
+	emit_target(done[1], e->at);
+}
+
 void system_translate(struct translation *b, const struct x86_insn *i)
 {
 	switch (i->op) {
@@ -140,6 +248,14 @@ void system_translate(struct translation *b, const struct x86_insn *i)
 		break;
 	case X86_OP_STI:
 		translate_sti(b);
+		break;
+	case X86_OP_STAC:
+	case X86_OP_CLAC:
+		translate_ac(b, i->op == X86_OP_STAC);
+		break;
+	case X86_OP_MOVS:
+	case X86_OP_STOS:
+		translate_rep(b, i);
 		break;
 	case X86_OP_PUSHF:
 		translate_pushf(b);

@@ -563,13 +563,14 @@ static void test_random_programs(void)
 /* --- code that changes, crosses pages, and is interrupted ------------------------------------------------- */
 
 /* Run the same code on both from the same registers; the memory of both must end equal. */
-static void both(const u8 *code, const u8 *end, u64 at)
+static void both_with(const u8 *code, const u8 *end, u64 at, u64 rbx)
 {
 	u64 exits[2];
 	const char *what;
 
 	state_random();
 	for (unsigned n = 0; n < 2; n++) {
+		machines[n].gpr[X86_RBX] = rbx;
 		memcpy(machines[n].memory + at, code, (size_t)(end - code));
 		machines[n].vmcb->save.rip = at;
 	}
@@ -579,6 +580,11 @@ static void both(const u8 *code, const u8 *end, u64 at)
 	if (what)
 		fprintf(stderr, "%s differs\n", what);
 	EXPECT(!what);
+}
+
+static void both(const u8 *code, const u8 *end, u64 at)
+{
+	both_with(code, end, at, rnd());
 }
 
 /* An instruction of the loop is overwritten by the loop itself: its immediate counts. */
@@ -655,6 +661,42 @@ static void test_code_that_others_change_between_exits(void)
 	guest_intercept(g, VMCB_INTERCEPT_IOIO_PROT, false);
 	guest_intercept(g, VMCB_INTERCEPT_MSR_PROT, false);
 	guest_intercept(g, VMCB_INTERCEPT_RDPMC, false);
+}
+
+/* Only between STAC and CLAC may the kernel read and write a page of the user's. */
+CODE64(code_smap, "jmp 1f; 1: mov $50, %ecx; 2: stac; add 0x100000, %rax; stac; mov %rax, 0x100008; pushf; popq %rbx; clac; "
+		  "clac; pushf; popq %rdx; add %rbx, %rdi; sub %rdx, %rdi; dec %ecx; jnz 2b; mov 0x100010, %rsi; hlt")
+
+static void test_supervisor_access_prevention(void)
+{
+	for (unsigned n = 0; n < 2; n++) {
+		for (u64 page = 0; page < 0x200000; page += 0x1000)
+			*guest_pte(&machines[n], page) &= page == 0x100000 ? ~0ull : ~4ull;
+		machines[n].vmcb->save.cr4 |= X86_CR4_SMAP;
+	}
+	both(code_smap, code_smap_end, GUEST_CODE);
+	EXPECT(guest_is_in_handler(&machines[0], X86_PF));
+	EXPECT_EQ(machines[0].vmcb->save.cr2, 0x100010);
+	for (unsigned n = 0; n < 2; n++) {
+		for (u64 page = 0; page < 0x200000; page += 0x1000)
+			*guest_pte(&machines[n], page) |= 4;
+		machines[n].vmcb->save.cr4 &= ~X86_CR4_SMAP;
+		tables_restore(&machines[n]);
+	}
+	both(code_smap, code_smap_end, GUEST_CODE);	/* without it they are a flag */
+	EXPECT(!guest_is_in_handler(&machines[0], X86_PF));
+}
+
+/* REP MOVS and REP STOS, of each size, that end on, before and behind the end of a page. */
+CODE64(code_rep, "jmp 1f; 1: mov $0x101f00, %edi; mov $0x102f00, %esi; mov $0x1122334455667788, %rax; mov %ebx, %ecx; jmp 2f; "
+		 "2: stc; rep movsb; mov %ebx, %ecx; rep stosq; mov %ebx, %ecx; sub $0x900, %rsi; rep movsw; mov %ebx, %ecx; "
+		 "mov $0x103e00, %edi; rep stosl; mov %ebx, %ecx; lea 3(%rdi), %rsi; rep movsl; mov %ebx, %ecx; rep movsq; "
+		 "mov %ebx, %ecx; rep stosw; setc %dl; mov %ebx, %ecx; std; rep stosb; cld; hlt")
+
+static void test_repeated_strings(void)
+{
+	for (u32 n = 0; n < 300; n += n < 40 ? 1 : 13)
+		both_with(code_rep, code_rep_end, GUEST_CODE, n);
 }
 
 /* A loop at every position around the end of a page; then its second half changes. */
@@ -798,6 +840,8 @@ int main(int argc, char **argv)
 	TEST(test_code_that_changes_by_an_alias);
 	TEST(test_code_that_others_change);
 	TEST(test_code_that_others_change_between_exits);
+	TEST(test_supervisor_access_prevention);
+	TEST(test_repeated_strings);
 	TEST(test_instructions_across_pages);
 	TEST(test_interrupts_between_any_blocks);
 	TEST(test_interrupts_end_every_loop);
