@@ -12,9 +12,15 @@
 #include <linux/highmem.h>
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 #include <linux/smp.h>
 #include <linux/syscore_ops.h>
 #include <linux/version.h>
+
+/* 6.4: sending IPIs is traced, by the header's users. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#include <trace/events/ipi.h>
+#endif
 
 /* 6.8: an event counts one. */
 static inline void compat_eventfd_signal(struct eventfd_ctx *ctx)
@@ -46,6 +52,35 @@ static inline void compat_vm_flags_set(struct vm_area_struct *vma, unsigned long
 	vma->vm_flags |= flags;
 #endif
 }
+
+/* 6.2: it is about this processor anyway. */
+static inline void compat_rcu_note_guest(void)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+	rcu_virt_note_context_switch();
+#else
+	rcu_virt_note_context_switch(smp_processor_id());
+#endif
+}
+
+/*
+ * What the last processor does when the machine sleeps and wakes.  6.19, and stable kernels
+ * before it: these functions get data, which is registered with them.  Kbuild looks which.
+ */
+#ifdef COMPAT_SYSCORE_DATA
+#define COMPAT_SYSCORE_DEFINE(name, asleep, awake) \
+	static int name##_suspend(void *data) { return asleep(); } \
+	static void name##_resume(void *data) { awake(); } \
+	static const struct syscore_ops name##_ops = { .suspend = name##_suspend, .resume = name##_resume }; \
+	static struct syscore name = { .ops = &name##_ops }
+#define compat_syscore_register		register_syscore
+#define compat_syscore_unregister	unregister_syscore
+#else
+#define COMPAT_SYSCORE_DEFINE(name, asleep, awake) \
+	static struct syscore_ops name = { .suspend = asleep, .resume = awake }
+#define compat_syscore_register		register_syscore_ops
+#define compat_syscore_unregister	unregister_syscore_ops
+#endif
 
 /*
  * What returning to user space would do, but for signals: scheduling, task work.  In a file

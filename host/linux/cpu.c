@@ -13,11 +13,9 @@
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/preempt.h>
-#include <linux/rcupdate.h>
 #include <linux/reboot.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
-#include <linux/syscore_ops.h>
 #include <linux/vtime.h>
 
 #include <asm/fpu/api.h>
@@ -67,7 +65,7 @@ void host_interrupts_on(void)
 void host_guest_enter(void)
 {
 	vtime_account_guest_enter();
-	rcu_virt_note_context_switch(smp_processor_id());
+	compat_rcu_note_guest();
 	if (need_resched())
 		host_cpu_kick(smp_processor_id());
 }
@@ -135,7 +133,7 @@ static void machine_resumes(void)
 		pr_err("kvm: a processor did not get its virtualization back\n");
 }
 
-static struct syscore_ops sleep_ops = { .suspend = machine_suspends, .resume = machine_resumes };
+COMPAT_SYSCORE_DEFINE(sleep, machine_suspends, machine_resumes);
 
 static void leave_this(void *unused)
 {
@@ -154,7 +152,7 @@ static void hooks_remove(void)
 {
 	if (!hook_online)
 		return;
-	unregister_syscore_ops(&sleep_ops);
+	compat_syscore_unregister(&sleep);
 	unregister_reboot_notifier(&reboot_notifier);
 	cpuhp_remove_state(state);	/* calls offline on each */
 	hook_online = NULL;
@@ -178,6 +176,6 @@ int host_cpu_hooks(int (*online)(unsigned), void (*offline)(unsigned))
 	}
 	state = r;
 	register_reboot_notifier(&reboot_notifier);
-	register_syscore_ops(&sleep_ops);
+	compat_syscore_register(&sleep);
 	return 0;
 }
