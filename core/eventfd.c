@@ -32,6 +32,12 @@
 #include "base/list.h"
 #include "core/vm.h"
 
+/*
+ * irqfds of a VM: as many as it can have routes.  Each holds an eventfd whose descriptors may all be
+ * closed, so the limit of descriptors of a process does not limit them.
+ */
+#define IRQFDS_MAX	4096u
+
 #define SOURCE_CLIENT	0u	/* of irq_line() */
 #define SOURCE_RESAMPLE	2u
 
@@ -56,6 +62,7 @@ struct irqfd {
 
 struct eventfd_vm {
 	struct list ioeventfds, irqfds;
+	u32 irqfds_count;
 	struct host_spin resample_lock;		/* guards irqfds against eventfd_ack() */
 };
 
@@ -262,6 +269,7 @@ static void irqfd_link(struct eventfd_vm *e, struct irqfd *p)
 	u64 flags = host_spin_lock(&e->resample_lock);
 
 	list_append(&e->irqfds, &p->link);
+	e->irqfds_count++;
 	host_spin_unlock(&e->resample_lock, flags);
 }
 
@@ -270,6 +278,7 @@ static void irqfd_unlink(struct eventfd_vm *e, struct irqfd *p)
 	u64 flags = host_spin_lock(&e->resample_lock);
 
 	list_remove(&p->link);
+	e->irqfds_count--;
 	host_spin_unlock(&e->resample_lock, flags);
 }
 
@@ -299,6 +308,8 @@ static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *args)
 	if (resample && vm->split_irqchip)
 		return -EINVAL;
 	e = eventfds_of(vm);
+	if (e && e->irqfds_count >= IRQFDS_MAX)
+		return -ENOSPC;
 	p = e ? host_alloc(sizeof(*p), 0) : NULL;
 	if (!p)
 		return -ENOMEM;

@@ -11,4 +11,8 @@
 int  host_linux_init(void);
 void host_linux_fini(void);
 
+/* [any] Pages that are out, ours or clients' that we hold: n more. */
+void host_linux_pages_count(long n);
+long host_linux_pages_out(void);
+
 #endif

@@ -22,6 +22,7 @@
 
 #include "host/host.h"
 #include "host/linux/compat.h"
+#include "host/linux/linux.h"
 
 #define HUGE_LEVEL 1
 
@@ -170,6 +171,7 @@ int host_page_get(u64 address, bool write, struct host_page *out)
 		if (get_user_pages_fast(address, 1, write ? FOLL_WRITE : 0, &page) != 1)
 			return -EFAULT;
 	}
+	host_linux_pages_count(1);
 	*out = (struct host_page){ .pa = page_to_phys(page), .writable = writable, .handle = page };
 	if (PageCompound(page) && is_huge(address, &huge_writable) && (huge_writable || !writable))
 		out->level = HUGE_LEVEL;
@@ -185,6 +187,7 @@ void host_page_put(struct host_page *p, bool dirty)
 	if (!PageReserved(page))
 		mark_page_accessed(page);
 	put_page(page);
+	host_linux_pages_count(-1);
 }
 
 /* --- changes -------------------------------------------------------------------------- */

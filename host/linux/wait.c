@@ -120,4 +120,6 @@ int host_linux_init(void)
 void host_linux_fini(void)
 {
 	destroy_workqueue(queue);
+	if (host_linux_pages_out())
+		pr_err("kvm: BUG: %ld pages were not given back\n", host_linux_pages_out());
 }

@@ -9,6 +9,7 @@
  */
 #include "tests/guest/tiny.h"
 
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 
 #define ROUNDS	8u
@@ -287,6 +288,64 @@ static void mappings_beyond_the_end(void)
 	tiny_destroy(&t);
 }
 
+/* --- descriptors ---------------------------------------------------------------------------------------- */
+
+CODE64(bell_ringer, "1: incl 0x50000\n" "out %al, $0x77\n" "jmp 1b\n")
+
+/* All that belongs to a machine is closed while it runs, and it runs on. */
+static void descriptors_close_while_it_runs(void)
+{
+	int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), line = eventfd(0, EFD_CLOEXEC), heard = dup(bell);
+	struct kvm_ioeventfd io = { .addr = 0x77, .len = 1, .fd = bell, .flags = KVM_IOEVENTFD_FLAG_PIO };
+	struct kvm_irqfd irq = { .fd = (u32)line, .gsi = 5 };
+	struct tiny_thread h = { 0 };
+	eventfd_t value;
+	struct tiny t;
+
+	tiny_create(&t, TINY_IRQCHIP, 1);
+	EXPECT_EQ(vm_ioctl(&t, KVM_IOEVENTFD, &io), 0);
+	EXPECT_EQ(vm_ioctl(&t, KVM_IRQFD, &irq), 0);
+	tiny_load(&t, TINY_64, BLOB(bell_ringer));
+	tiny_start(&t, 0, TINY_64);
+	tiny_thread_start(&h, &t, 0);
+	tiny_wait_for(&t, TINY_DATA, 10);
+	eventfd_write(line, 1);
+	close(line);
+	close(bell);
+	EXPECT_EQ(akvm_close(t.system), 0);
+	EXPECT_EQ(akvm_close(t.vm), 0);
+	EXPECT_EQ(akvm_close(t.cpu[0].fd), 0);
+	tiny_wait_for(&t, TINY_DATA, tiny_peek(&t, TINY_DATA) + 10);
+	EXPECT(!eventfd_read(heard, &value));
+	tiny_wait_for(&t, TINY_DATA, tiny_peek(&t, TINY_DATA) + 10);
+	EXPECT(!eventfd_read(heard, &value));
+	close(heard);
+	tiny_wait_for(&t, TINY_DATA, tiny_peek(&t, TINY_DATA) + 10);
+	tiny_thread_stop(&h);
+	munmap(t.cpu[0].run, t.run_bytes);
+	munmap(t.memory, TINY_BYTES);
+	a_guest_still_works();
+}
+
+/* A closed eventfd does not count as a descriptor any more, but what hangs on it has a limit, or goes with it. */
+static void irqfds_of_closed_eventfds(void)
+{
+	struct tiny t;
+	int r = 0;
+
+	tiny_create(&t, TINY_IRQCHIP, 1);
+	for (u32 n = 0; n < 5000 && !r; n++) {
+		int fd = eventfd(0, EFD_CLOEXEC);
+		struct kvm_irqfd irq = { .fd = (u32)fd, .gsi = n % 24 };
+
+		r = vm_ioctl(&t, KVM_IRQFD, &irq);
+		close(fd);
+	}
+	EXPECT(r == 0 || r == -ENOSPC);
+	tiny_destroy(&t);
+	a_guest_still_works();
+}
+
 /* --- storms -------------------------------------------------------------------------------------------- */
 
 struct storm { struct tiny *t; unsigned seed; u8 *pages; u32 bad; };
@@ -398,6 +457,8 @@ int main(void)
 	TEST(forks_while_it_runs);
 	TEST(odd_memory);
 	TEST(mappings_beyond_the_end);
+	TEST(descriptors_close_while_it_runs);
+	TEST(irqfds_of_closed_eventfds);
 	TEST(slots_in_a_storm);
 	TEST(vcpus_in_a_storm);
 	return test_status();
