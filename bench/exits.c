@@ -2,7 +2,9 @@
 /*
  * exits.c - what it costs to leave a guest and come back
  *
- * usage: exits library|kvm TIMES [NAME]
+ * usage: exits TIMES [NAME]
+ *
+ * Linked with the library, or with tests/module/dev_kvm.c (TINY_DEV_KVM) for a kernel's /dev/kvm.
  *
  * Each line of output is a name, ticks of the time-stamp counter for one turn of the guest's loop, and
  * turns a second.  A turn is the instruction and three more.  In a machine that counts instructions
@@ -241,15 +243,13 @@ static void get_regs(const char *name, u64 times)
 
 int main(int argc, char **argv)
 {
-	u64 times = argc >= 3 ? strtoull(argv[2], NULL, 0) : 0;
+	u64 times = argc >= 2 ? strtoull(argv[1], NULL, 0) : 0;
 
-	if (times < 64 || times > 4096 || (strcmp(argv[1], "library") && strcmp(argv[1], "kvm"))) {
-		fprintf(stderr, "usage: exits library|kvm TIMES [NAME]\n64 to 4096 times\n");
+	if (times < 64 || times > 4096) {
+		fprintf(stderr, "usage: exits TIMES [NAME]\n64 to 4096 times\n");
 		return 2;
 	}
-	only = argc > 3 ? argv[3] : NULL;
-	if (!strcmp(argv[1], "kvm"))
-		tiny_door = &door_dev_kvm;
+	only = argc > 2 ? argv[2] : NULL;
 	loop("nothing", 0, BLOB(code_nothing), times);
 	loop("cpuid", 0, BLOB(code_cpuid), times);
 	loop("rdmsr", 0, BLOB(code_rdmsr), times);
