@@ -383,7 +383,6 @@ static void derive(struct vcpu *v)
 	v->x.phys_bits = e && (e->eax & 0xff) ? (u8)MIN_OF(e->eax & 0xff, 52u) : 36;
 	e = entry_find(v, 0xd, 0);
 	v->guest_xcr0_allowed = e ? (e->eax | (u64)e->edx << 32) & supported : 0;
-	v->pkru_at = cpuid_has(v, X86_FEATURE_PKU) ? fpu_pkru_offset() : 0;
 	cpuid_update_runtime(v);
 	if (v->lapic)
 		lapic_cpuid_changed(v);

@@ -152,6 +152,7 @@ enum x86_result emulate_vector(struct x86 *x, const struct x86_insn *i)
 	if (!(i->flags & X86_F_MEM) || encoding > X86_ENC_VEX3 ||
 	    !bytes || bytes > VECTOR_BYTES || i->reg >= 16)
 		return X86_UNIMPLEMENTED;
+	fpu_settle(v);
 	if (mmx && mmx_faults(v->fpu))
 		return x86_raise(x, X86_MF);
 	r = x86_linear(x, i->seg, x86_effective_address(x, i), bytes, access, &linear);

@@ -2,8 +2,10 @@
 /*
  * fpu.c - a vCPU's extended state as clients see it
  *
- * The state rests in an XSAVE area of the processor's standard format while the guest is
- * out; so KVM_GET_XSAVE is a copy, and KVM_GET_FPU a rearrangement of its first 512 bytes.
+ * The state rests in an XSAVE area of the processor's standard format while no thread is in
+ * KVM_RUN; so KVM_GET_XSAVE is a copy, and KVM_GET_FPU a rearrangement of its first 512 bytes.
+ * During KVM_RUN it stays in the registers if the host can keep it there from exit to entry;
+ * who needs it then settles it.
  * A component whose XSTATE_BV bit is clear is in its initial state whatever its bytes are:
  * what goes out is made explicit.
  *
@@ -38,6 +40,21 @@ BUILD_ASSERT(sizeof(struct fpu_legacy) == 576);
 static struct fpu_legacy *legacy(struct fpu_state *f)
 {
 	return (struct fpu_legacy *)f->area;
+}
+
+void fpu_settle(struct vcpu *v)
+{
+	if (LIKELY(!v->fpu_is_live))
+		return;
+	host_pin();
+	host_interrupts_off();
+	host_fpu_begin();
+	insn_fpu_enter(NULL, 0, &v->x.pkru);
+	insn_fpu_leave(v->fpu->area, 0, &v->x.pkru);
+	v->fpu_is_live = false;
+	host_fpu_end();
+	host_interrupts_on();
+	host_unpin();
 }
 
 void fpu_reset(struct fpu_state *f, bool init)
@@ -77,24 +94,6 @@ u32 fpu_bytes(u64 xcr0)
 		end = MAX_OF(end, offset + bytes);
 	}
 	return end;
-}
-
-u32 fpu_pkru_offset(void)
-{
-	u32 offset, bytes;
-
-	if (!(cpuid_xcr0_supported() & XCR0_PKRU))
-		return 0;
-	component(9, &offset, &bytes);
-	return bytes >= sizeof(u32) && offset <= sizeof(struct fpu_state) - sizeof(u32) ? offset : 0;
-}
-
-u32 fpu_pkru(const struct fpu_state *f, u32 offset)
-{
-	u32 pkru;
-
-	__builtin_memcpy(&pkru, f->area + offset, sizeof(pkru));
-	return legacy((struct fpu_state *)f)->xstate_bv & XCR0_PKRU ? pkru : 0;
 }
 
 u32 fpu_compact_bytes(u64 xcr0)

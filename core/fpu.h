@@ -20,16 +20,14 @@ struct fpu_state { u8 area[4096] __attribute__((aligned(64))); };
 /* Components that this hypervisor can keep: their standard format fits struct fpu_state. */
 #define XCR0_KNOWN	(XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU)
 
+/* Before v->fpu is read or written: what is live in the registers goes there.  [sleep] */
+void fpu_settle(struct vcpu *v);
 /* The state after power-up (or INIT, which leaves all but x87 control alone). [any] */
 void fpu_reset(struct fpu_state *f, bool init);
 /* Bytes of a standard-format area with these components.  [any] */
 u32  fpu_bytes(u64 xcr0);
 /* The same in the compacted format, as CPUID leaf 0xd, subleaf 1 says.  [any] */
 u32  fpu_compact_bytes(u64 xcr0);
-/* Where in a standard-format area PKRU is; 0: nowhere.  [any] */
-u32  fpu_pkru_offset(void);
-/* PKRU of an area that has it there.  [any] */
-u32  fpu_pkru(const struct fpu_state *f, u32 offset);
 /* May XSETBV load it?  allowed: the guest's CPUID leaf 0xd. */
 bool fpu_xcr0_is_valid(u64 xcr0, u64 allowed);
 

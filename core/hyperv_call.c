@@ -387,6 +387,7 @@ enum hyperv_called hyperv_call(struct vcpu *v)
 			event_exception(v, X86_UD, false, 0);
 			return HYPERV_CALL_FAULTED;
 		}
+		fpu_settle(v);
 		__builtin_memcpy(c.xmm, v->fpu->area + XMM_AT, sizeof(c.xmm));
 	}
 	switch (c.code) {

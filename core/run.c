@@ -668,21 +668,21 @@ static void run_guest(struct vcpu *v, struct exit *e)
 {
 	const struct backend *be = v->vm->be;
 	u64 counted[INSN_COUNTERS];
+	bool stays;
 
 	if (v->regs_dirty) {
 		be->regs_set(v, v->regs_dirty);
 		v->regs_dirty = 0;
 	}
-	host_fpu_begin();
-	insn_fpu_load(v->fpu->area, v->x.xcr0);
+	stays = host_fpu_begin();
+	insn_fpu_enter(v->fpu_is_live ? NULL : v->fpu->area, v->x.xcr0, &v->x.pkru);
 	host_guest_enter();
 	insn_counters(counted);
 	be->run(v, e);
 	counters_add(v, counted);
 	host_guest_exit();
-	insn_fpu_save(v->fpu->area, v->x.xcr0);
-	if (UNLIKELY(v->pkru_at))	/* for walks of the guest's tables */
-		v->x.pkru = fpu_pkru(v->fpu, v->pkru_at);
+	insn_fpu_leave(stays ? NULL : v->fpu->area, v->x.xcr0, &v->x.pkru);
+	v->fpu_is_live = stays;
 	host_fpu_end();
 	v->regs_valid = REGS_GPR;
 }
@@ -944,6 +944,7 @@ out:
 	if (valid)
 		sync_regs_out(v, valid);
 	state_report(v);
+	fpu_settle(v);
 	host_srcu_leave(&v->vm->srcu, v->srcu_cookie);
 	return r;
 }

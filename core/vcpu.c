@@ -148,6 +148,7 @@ void vcpu_reset(struct vcpu *v, bool init)
 	v->completion = COMPLETE_NOTHING;
 	v->external_vector = -1;
 	registers_reset(v, init);
+	fpu_settle(v);
 	fpu_reset(v->fpu, init);
 	if (!init) {
 		v->misc_enable = BIT_U64(11) | BIT_U64(12);	/* no BTS, no PEBS */

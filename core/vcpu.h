@@ -105,9 +105,9 @@ struct vcpu {
 
 	struct kvm_cpuid_entry2 *cpuid;	/* sorted as the client gave it */
 	u32 cpuid_count;
-	u32 pkru_at;			/* in fpu->area; 0: the guest has no protection keys */
 
-	struct fpu_state *fpu;	/* guest XSAVE area, core/fpu.h */
+	struct fpu_state *fpu;	/* guest XSAVE area, core/fpu.h; current after fpu_settle() */
+	bool fpu_is_live;	/* the state is in the registers of the thread in KVM_RUN */
 	u64 guest_xcr0_allowed;
 	u64 xss;
 

@@ -42,10 +42,12 @@ void insn_invlpga(u64 linear, u32 asid);
 /*
  * Make the FPU and vector registers those of area (standard XSAVE format, 64-byte
  * aligned, components of xcr0 and PKRU), and XCR0 what the guest has; and the inverse.
+ * Without an area the registers hold the guest's already, or stay as they are; but PKRU,
+ * which this processor needs for itself, is then *pkru.  xcr0 is 0 if no guest will be entered.
  * Between host_fpu_begin() and host_fpu_end().
  */
-void insn_fpu_load(const void *area, u64 xcr0);
-void insn_fpu_save(void *area, u64 xcr0);
+void insn_fpu_enter(const void *area, u64 xcr0, u32 *pkru);
+void insn_fpu_leave(void *area, u64 xcr0, u32 *pkru);
 
 /* What a processor has counted since it was made, by insn/counter.def. */
 enum insn_counter {

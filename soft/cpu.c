@@ -448,10 +448,11 @@ void soft_fpu_load(struct soft_cpu *c, const void *area, u64 xcr0)
 	soft_vector_load(c->vector, area, xcr0);
 }
 
-void soft_fpu_save(struct soft_cpu *c, void *area, u64 xcr0)
+u32 soft_fpu_save(struct soft_cpu *c, void *area, u64 xcr0)
 {
 	soft_vector_save(c->vector, area, xcr0);
 	pkru_save(c, area);
+	return c->x.pkru;
 }
 
 void soft_distrust(struct soft_cpu *c)

@@ -59,10 +59,10 @@ void soft_set_gif(struct soft_cpu *cpu, bool gif);
  * The guest's vector state: an XSAVE area (standard format, 64-byte aligned) that stays
  * valid until soft_fpu_save(), of the components of xcr0 and always of PKRU.  It is loaded into the silicon at the first instruction
  * that needs it, and stays there until soft_fpu_save(), so between the two the thread may
- * only run code that leaves vector registers alone.
+ * only run code that leaves vector registers alone.  soft_fpu_save() returns PKRU.
  */
 void soft_fpu_load(struct soft_cpu *cpu, const void *area, u64 xcr0);
-void soft_fpu_save(struct soft_cpu *cpu, void *area, u64 xcr0);
+u32  soft_fpu_save(struct soft_cpu *cpu, void *area, u64 xcr0);
 
 /*
  * The processor's user has let others run: what the guest knows may include that they wrote

@@ -8,7 +8,8 @@
  *
  * Only the process that made a VM may use it: guest memory is that process's.
  *
- * Locking: machines_lock guards the list of machines, for look-ups only.
+ * Locking: machines_lock guards the list of machines, for look-ups only.  A processor's running
+ * comes before its vCPU's lock.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -23,12 +24,15 @@
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+
+#include <asm/fpu/types.h>
 
 #include "api/ioctl.h"
 #include "api/linux/module.h"
@@ -52,6 +56,8 @@ struct processor {
 	int fd;				/* reserved, until then */
 	struct file *file;
 	struct list_head link;
+	struct mutex running;		/* a thread is in KVM_RUN, which has its registers in fpu */
+	struct fpu_guest fpu;
 	bool has_mask;			/* KVM_SET_SIGNAL_MASK */
 	sigset_t mask;
 };
@@ -64,6 +70,13 @@ static void run_pages_free(void *run)
 	free_pages_exact(run, RUN_BYTES);
 }
 
+static void processor_free(struct processor *p)
+{
+	host_linux_fpu_fini(&p->fpu);
+	run_pages_free(p->run);
+	kfree(p);
+}
+
 static void machine_put(struct machine *m)
 {
 	struct processor *p, *next;
@@ -74,10 +87,8 @@ static void machine_put(struct machine *m)
 	list_del(&m->link);
 	spin_unlock(&machines_lock);
 	door_vm_destroy(m->vm);
-	list_for_each_entry_safe(p, next, &m->processors, link) {
-		run_pages_free(p->run);
-		kfree(p);
-	}
+	list_for_each_entry_safe(p, next, &m->processors, link)
+		processor_free(p);
 	mmdrop(m->mm);
 	kfree(m);
 }
@@ -118,17 +129,30 @@ static long set_signal_mask(struct processor *p, u64 arg)
 	return 0;
 }
 
+static long vcpu_run_with_fpu(struct processor *p, u64 arg)
+{
+	long r = mutex_lock_killable(&p->running);
+
+	if (r)
+		return r;
+	host_linux_fpu_enter(&p->fpu);
+	r = ioctl_on(p->machine->vm, p->v, KVM_RUN, arg);
+	host_linux_fpu_leave(&p->fpu);
+	mutex_unlock(&p->running);
+	return r;
+}
+
 /* The client's mask is in force while the guest runs, and what it lets through ends that. */
 static long run(struct processor *p, u64 arg)
 {
 	sigset_t before;
 	long r;
 
-	if (!p->has_mask)
-		return ioctl_on(p->machine->vm, p->v, KVM_RUN, arg);
-	sigprocmask(SIG_SETMASK, &p->mask, &before);
-	r = ioctl_on(p->machine->vm, p->v, KVM_RUN, arg);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (p->has_mask)
+		sigprocmask(SIG_SETMASK, &p->mask, &before);
+	r = vcpu_run_with_fpu(p, arg);
+	if (p->has_mask)
+		sigprocmask(SIG_SETMASK, &before, NULL);
 	return r;
 }
 
@@ -185,12 +209,10 @@ static int vcpu_release(struct inode *inode, struct file *file)
 {
 	struct processor *p = file->private_data;
 
-	if (p->machine) {
+	if (p->machine)
 		machine_put(p->machine);
-	} else {		/* it never came to be a vCPU's */
-		run_pages_free(p->run);
-		kfree(p);
-	}
+	else			/* it never came to be a vCPU's */
+		processor_free(p);
 	return 0;
 }
 
@@ -343,9 +365,12 @@ static int vcpu_reserve(void **reserved, void **run)
 
 	if (!p)
 		return r;
+	mutex_init(&p->running);
+	if (!host_linux_fpu_init(&p->fpu))
+		goto free;
 	p->run = alloc_pages_exact(RUN_BYTES, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!p->run)
-		goto free;
+		goto free_fpu;
 	r = p->fd = get_unused_fd_flags(O_CLOEXEC);
 	if (r < 0)
 		goto free_run;
@@ -361,6 +386,8 @@ put_fd:
 	put_unused_fd(p->fd);
 free_run:
 	run_pages_free(p->run);
+free_fpu:
+	host_linux_fpu_fini(&p->fpu);
 free:
 	kfree(p);
 	return r;

@@ -9,6 +9,10 @@
  * A guest is entered with interrupts off.  If by then somebody wants this processor, an
  * interrupt that we send to ourselves brings us out of the guest at once; what is wanted is
  * done when the processor is unpinned.
+ *
+ * The FPU registers belong to the guest for the whole call of KVM_RUN (api/linux/device.c), as
+ * they do in Linux's KVM: whoever wants them meanwhile saves and restores them as he would
+ * a process's.
  */
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
@@ -22,6 +26,7 @@
 
 #include "host/host.h"
 #include "host/linux/compat.h"
+#include "host/linux/linux.h"
 
 unsigned host_cpus(void)
 {
@@ -87,14 +92,42 @@ void host_cpu_kick(unsigned cpu)
 		smp_send_reschedule(cpu);
 }
 
-void host_fpu_begin(void)
+/* --- the FPU ------------------------------------------------------------------------------ */
+
+bool host_linux_fpu_init(struct fpu_guest *fpu)
 {
-	kernel_fpu_begin();
+	if (!fpu_alloc_guest_fpstate(fpu))
+		return false;
+	/* Nothing in it is worth loading when a call begins, or saving when it ends: core has it. */
+	fpu->fpstate->is_confidential = true;
+	return true;
+}
+
+void host_linux_fpu_fini(struct fpu_guest *fpu)
+{
+	fpu_free_guest_fpstate(fpu);
+}
+
+void host_linux_fpu_enter(struct fpu_guest *fpu)
+{
+	fpu_swap_kvm_fpstate(fpu, true);
+}
+
+void host_linux_fpu_leave(struct fpu_guest *fpu)
+{
+	fpu_swap_kvm_fpstate(fpu, false);
+}
+
+/* Somebody else may have had them since: another thread, or the kernel in an interrupt. */
+bool host_fpu_begin(void)
+{
+	if (test_thread_flag(TIF_NEED_FPU_LOAD))
+		switch_fpu_return();
+	return true;
 }
 
 void host_fpu_end(void)
 {
-	kernel_fpu_end();
 }
 
 /* --- hooks ------------------------------------------------------------------------------- */

@@ -24,23 +24,23 @@ static void find_avx(void)
 	has_avx = (low & 6) == 6;
 }
 
-void host_fpu_begin(void)
+/* Whatever runs afterwards is compiled to use any register, so none stays. */
+bool host_fpu_begin(void)
 {
 	struct posix_thread *t = &posix_self;
 
-	MAY_ATOMIC();
-	if (posix_checking && (t->in_fpu || !t->pinned))
-		host_bug(__FILE__, __LINE__, "FPU taken twice, or not pinned");
+	if (posix_checking && (t->in_fpu || !t->irq_off))
+		host_bug(__FILE__, __LINE__, "FPU taken twice, or with interrupts on");
 	t->in_fpu = true;
 	__asm__ volatile("stmxcsr %0" : "=m"(t->mxcsr));
 	__asm__ volatile("fnstcw %0" : "=m"(t->fpu_control));
+	return false;
 }
 
 void host_fpu_end(void)
 {
 	struct posix_thread *t = &posix_self;
 
-	MAY_ATOMIC();
 	if (posix_checking && !t->in_fpu)
 		host_bug(__FILE__, __LINE__, "FPU returned, but not taken");
 	t->in_fpu = false;

@@ -13,7 +13,7 @@ struct sim {
 	u64 now;
 	u64 pages_held;
 	unsigned cpu, pinned, spins;
-	bool irq_off, in_timer, fpu;
+	bool irq_off, in_timer, fpu, fpu_stays;
 };
 
 extern struct sim sim;

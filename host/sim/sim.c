@@ -478,20 +478,24 @@ void host_guest_exit(void)
 		host_bug(__FILE__, __LINE__, "guest left with interrupts on");
 }
 
-void host_fpu_begin(void)
+bool host_fpu_begin(void)
 {
-	MAY_ATOMIC();
-	if (sim.fpu || !sim.pinned)
-		host_bug(__FILE__, __LINE__, "FPU taken twice, or not pinned");
+	if (sim.fpu || !sim.irq_off)
+		host_bug(__FILE__, __LINE__, "FPU taken twice, or with interrupts on");
 	sim.fpu = true;
+	return sim.fpu_stays;
 }
 
 void host_fpu_end(void)
 {
-	MAY_ATOMIC();
 	if (!sim.fpu)
 		host_bug(__FILE__, __LINE__, "FPU returned, but not taken");
 	sim.fpu = false;
+}
+
+void sim_fpu_stays(bool on)
+{
+	sim.fpu_stays = on;
 }
 
 void sim_interrupt(bool on)

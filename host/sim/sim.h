@@ -41,6 +41,7 @@ u64  sim_kicks(unsigned cpu);
 
 /* What host_must_return() says. */
 void sim_interrupt(bool on);
+void sim_fpu_stays(bool on);		/* what host_fpu_begin() says */
 
 /* Any number is an event; raising it runs its watchers; signals are counted. */
 void sim_event_raise(int fd);

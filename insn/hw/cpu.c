@@ -5,7 +5,8 @@
  * The FPU.  In guest mode the registers and XCR0 are the guest's.  XSAVE and XRSTOR run under
  * the host's XCR0, with all components that we keep: so what the guest's area does not hold
  * is initial in the guest, and nothing of the host's is left for it to find.  PKRU is the
- * one component that the kernel needs while it runs: each side gets its own.
+ * one component that the kernel needs while it runs, and does not switch with the others: each
+ * side gets its own at every entry and exit.
  *
  * Reference: AMD64 Architecture Programmer's Manual vol. 4, "XSAVE", "XRSTOR", "XSETBV".
  */
@@ -24,9 +25,14 @@
 
 #define LEAF_XSAVE	0xdu
 
+/* The kernel's, the same on all processors.  Asked once, when no guest has been entered yet. */
 static u64 host_xcr0(void)
 {
-	return boot_cpu_has(X86_FEATURE_OSXSAVE) ? xgetbv(XCR_XFEATURE_ENABLED_MASK) : 0;
+	static u64 known;
+
+	if (!known && boot_cpu_has(X86_FEATURE_OSXSAVE))
+		known = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	return known;
 }
 
 /* What the kernel does not keep for its processes a guest cannot have either. */
@@ -63,9 +69,14 @@ unsigned insn_host_levels(void)
 	return __read_cr4() & X86_CR4_LA57 ? 5 : 4;
 }
 
+/* Silicon counts, but not these. */
+bool insn_counters(u64 counts[INSN_COUNTERS])
+{
+	return false;
+}
+
 /* --- the FPU ------------------------------------------------------------------------------ */
 
-static DEFINE_PER_CPU(u64, own_xcr0);
 static DEFINE_PER_CPU(u32, own_pkru);
 
 static void components_load(const void *area, u64 mask)
@@ -80,48 +91,51 @@ static void components_save(void *area, u64 mask)
 		     : "memory");
 }
 
-void insn_fpu_load(const void *area, u64 xcr0)
+static void pkru_write(u32 from, u32 to)
 {
-	u64 own;
+	if (from != to)
+		wrpkru(to);
+}
 
+void insn_fpu_enter(const void *area, u64 xcr0, u32 *pkru)
+{
 	if (!boot_cpu_has(X86_FEATURE_OSXSAVE)) {
-		asm volatile("fxrstor64 %0" : : "m"(*(const u8 (*)[512])area));
+		if (area)
+			asm volatile("fxrstor64 %0" : : "m"(*(const u8 (*)[512])area));
 		return;
 	}
-	own = host_xcr0();
-	this_cpu_write(own_xcr0, own);
-	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
+	if (cpu_feature_enabled(X86_FEATURE_OSPKE)) {
 		this_cpu_write(own_pkru, rdpkru());
-	components_load(area, own & COMPONENTS);
-	if (xcr0 != own)
+		if (!area)
+			pkru_write(this_cpu_read(own_pkru), *pkru);
+	}
+	if (area)
+		components_load(area, host_xcr0() & COMPONENTS);
+	if (xcr0 && xcr0 != host_xcr0())
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, xcr0);
 }
 
 /* A component that the guest's XCR0 lacks now keeps what it had: no instruction changes it. */
-void insn_fpu_save(void *area, u64 xcr0)
+void insn_fpu_leave(void *area, u64 xcr0, u32 *pkru)
 {
-	u64 own;
-
 	if (!boot_cpu_has(X86_FEATURE_OSXSAVE)) {
-		asm volatile("fxsave64 %0" : "=m"(*(u8 (*)[512])area));
+		if (area)
+			asm volatile("fxsave64 %0" : "=m"(*(u8 (*)[512])area));
 		return;
 	}
-	own = this_cpu_read(own_xcr0);
-	if (xcr0 != own)
-		xsetbv(XCR_XFEATURE_ENABLED_MASK, own);
-	components_save(area, own & COMPONENTS);
-	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
-		wrpkru(this_cpu_read(own_pkru));
+	if (xcr0 && xcr0 != host_xcr0())
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, host_xcr0());
+	if (area)
+		components_save(area, host_xcr0() & COMPONENTS);
+	if (cpu_feature_enabled(X86_FEATURE_OSPKE)) {
+		*pkru = rdpkru();
+		pkru_write(*pkru, this_cpu_read(own_pkru));
+	}
 }
 
 /* --- debug registers ---------------------------------------------------------------------- */
 
 /* The host's own breakpoints, if it has any, are off until the guest is out (insn_vmrun()). */
-bool insn_counters(u64 counts[INSN_COUNTERS])
-{
-	return false;
-}
-
 void insn_debug_load(const u64 dr[4])
 {
 	set_debugreg(0ul, 7);

@@ -213,20 +213,22 @@ void insn_invlpga(u64 linear, u32 asid)
 		soft_invlpga(c, linear, asid);
 }
 
-void insn_fpu_load(const void *area, u64 xcr0)
+/* There is always an area, as host/posix keeps no registers; PKRU is in it. */
+void insn_fpu_enter(const void *area, u64 xcr0, u32 *pkru)
 {
 	struct soft_cpu *c = this_processor();
 
+	(void)pkru;
 	if (c)
 		soft_fpu_load(c, area, xcr0);
 }
 
-void insn_fpu_save(void *area, u64 xcr0)
+void insn_fpu_leave(void *area, u64 xcr0, u32 *pkru)
 {
 	struct soft_cpu *c = this_processor();
 
 	if (c)
-		soft_fpu_save(c, area, xcr0);
+		*pkru = soft_fpu_save(c, area, xcr0);
 }
 
 bool insn_counters(u64 counts[INSN_COUNTERS])

@@ -50,18 +50,20 @@ bool insn_counters(u64 counts[])
 	return false;
 }
 
-void insn_fpu_load(const void *area, u64 xcr0);
-void insn_fpu_load(const void *area, u64 xcr0)
+void insn_fpu_enter(const void *area, u64 xcr0, u32 *pkru);
+void insn_fpu_enter(const void *area, u64 xcr0, u32 *pkru)
 {
 	(void)area;
 	(void)xcr0;
+	(void)pkru;
 }
 
-void insn_fpu_save(void *area, u64 xcr0);
-void insn_fpu_save(void *area, u64 xcr0)
+void insn_fpu_leave(void *area, u64 xcr0, u32 *pkru);
+void insn_fpu_leave(void *area, u64 xcr0, u32 *pkru)
 {
 	(void)area;
 	(void)xcr0;
+	(void)pkru;
 }
 
 static inline int fake_ok(void) { return 0; }

@@ -38,6 +38,8 @@ static struct {
 	struct backend_event event, inflight;	/* injected last; interrupted by the next exit */
 	unsigned injections, flushes, roots;
 	u64 xcr0_loaded;
+	u64 fpu;		/* the registers; a guest changes them in on_run() */
+	unsigned fpu_loads, fpu_saves;
 	u32 cpuid[64][6];		/* leaf, subleaf, EAX EBX ECX EDX */
 	unsigned cpuids;
 } script;
@@ -65,8 +67,28 @@ void insn_invlpga(u64 linear, u32 asid) { (void)linear; (void)asid; }
 void insn_debug_load(const u64 dr[4]) { (void)dr; }
 void insn_debug_save(u64 dr[4]) { (void)dr; }
 bool insn_counters(u64 counts[INSN_COUNTERS]) { (void)counts; return false; }
-void insn_fpu_load(const void *area, u64 xcr0) { (void)area; script.xcr0_loaded = xcr0; }
-void insn_fpu_save(void *area, u64 xcr0) { (void)area; (void)xcr0; }
+
+/* The registers are one number, at the beginning of XMM0 when they are in an area. */
+void insn_fpu_enter(const void *area, u64 xcr0, u32 *pkru)
+{
+	(void)pkru;
+	if (xcr0)
+		script.xcr0_loaded = xcr0;
+	if (area) {
+		memcpy(&script.fpu, (const u8 *)area + 160, sizeof(script.fpu));
+		script.fpu_loads++;
+	}
+}
+
+void insn_fpu_leave(void *area, u64 xcr0, u32 *pkru)
+{
+	(void)xcr0;
+	(void)pkru;
+	if (area) {
+		memcpy((u8 *)area + 160, &script.fpu, sizeof(script.fpu));
+		script.fpu_saves++;
+	}
+}
 
 /* --- the back end ---------------------------------------------------------------------- */
 

@@ -202,6 +202,48 @@ static void xsetbv_is_checked(void)
 	}
 }
 
+static void fpu_counts(unsigned n)
+{
+	(void)n;
+	script.fpu++;
+}
+
+static void exits_handled_here(unsigned count)
+{
+	rip_set(0x1000, 0, 2);
+	for (unsigned n = 0; n < count; n++)
+		script_exit(EXIT_CPUID)->next_rip = 0x1002 + 2 * n;
+	script_exit(EXIT_SHUTDOWN);
+	script.fpu_loads = script.fpu_saves = 0;
+	EXPECT_EQ(vcpu_run(script.v), 0);
+}
+
+/* Where the host keeps the registers, they are loaded and saved once a KVM_RUN; else at every entry. */
+static void the_fpu_stays_while_exits_are_handled_here(void)
+{
+	u8 *xmm0;
+
+	for (unsigned stays = 0; stays < 2; stays++) {
+		script_create(false);
+		sim_fpu_stays(stays);
+		script.before = fpu_counts;
+		xmm0 = script.v->fpu->area + 160;
+		*xmm0 = 5;
+		exits_handled_here(3);
+		EXPECT_EQ(*xmm0, 9);
+		EXPECT_EQ(script.fpu_loads, stays ? 1 : 4);
+		EXPECT_EQ(script.fpu_saves, stays ? 1 : 4);
+		script.fpu = 77;			/* another thread's, in the meantime */
+		*xmm0 = 1;				/* the client's */
+		exits_handled_here(0);
+		EXPECT_EQ(*xmm0, 2);
+		fpu_settle(script.v);			/* it is */
+		EXPECT_EQ(script.fpu_saves, 1);
+		script_destroy();
+	}
+	sim_fpu_stays(false);
+}
+
 static void hypercalls_are_unknown_or_not_for_users(void)
 {
 	script_create(false);
@@ -539,6 +581,7 @@ int main(void)
 	TEST(cpuid_is_answered);
 	TEST(an_unknown_msr_faults_or_asks_the_client);
 	TEST(xsetbv_is_checked);
+	TEST(the_fpu_stays_while_exits_are_handled_here);
 	TEST(hypercalls_are_unknown_or_not_for_users);
 	TEST(hypercalls_reach_other_vcpus);
 	TEST(triple_faults_shut_down);

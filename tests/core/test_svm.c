@@ -88,8 +88,8 @@ void insn_clgi(void) { }
 void insn_stgi(void) { }
 void insn_invlpga(u64 linear, u32 asid) { (void)linear; (void)asid; }
 bool insn_counters(u64 counts[INSN_COUNTERS]) { (void)counts; return false; }
-void insn_fpu_load(const void *area, u64 xcr0) { (void)area; (void)xcr0; }
-void insn_fpu_save(void *area, u64 xcr0) { (void)area; (void)xcr0; }
+void insn_fpu_enter(const void *area, u64 xcr0, u32 *pkru) { (void)area; (void)xcr0; (void)pkru; }
+void insn_fpu_leave(void *area, u64 xcr0, u32 *pkru) { (void)area; (void)xcr0; (void)pkru; }
 
 static u64 dr_loaded[4];
 void insn_debug_load(const u64 dr[4]) { memcpy(dr_loaded, dr, sizeof(dr_loaded)); }

@@ -236,8 +236,9 @@ static void fpu_is_given_back(void)
 	u8 environment[28];
 
 	host_pin();
+	host_interrupts_off();
 	__asm__ volatile("ldmxcsr %0; fldcw %1" : : "m"(odd), "m"(odd_control));
-	host_fpu_begin();
+	EXPECT(!host_fpu_begin());
 	mxcsr = 0x1fa0;
 	control = 0x0340;
 	__asm__ volatile("ldmxcsr %0; fldcw %1; fld1; fld1; fldz; fdivrp" : : "m"(mxcsr), "m"(control));
@@ -249,6 +250,7 @@ static void fpu_is_given_back(void)
 	EXPECT_EQ(*(u16 *)(environment + 4), 0);	/* status: no exception, top 0 */
 	odd = 0x1f80;
 	__asm__ volatile("fninit; ldmxcsr %0" : : "m"(odd));
+	host_interrupts_on();
 	host_unpin();
 }
 
