@@ -710,6 +710,13 @@ static bool enter(struct vcpu *v, struct exit *e)
 	return entered;
 }
 
+static core_exit_trace_fn *exit_trace;
+
+void core_set_exit_trace(core_exit_trace_fn *fn)
+{
+	exit_trace = fn;
+}
+
 static enum next enter_and_handle(struct vcpu *v)
 {
 	struct exit e = { .kind = EXIT_NOTHING };
@@ -731,6 +738,8 @@ static enum next enter_and_handle(struct vcpu *v)
 		return NEXT_ENTER;
 	}
 	VCPU_COUNT(v, exits);
+	if (UNLIKELY(exit_trace))
+		exit_trace(v, &e);
 	event_collect(v);
 	pv_eoi_collect(v);
 	return exit_handle(v, &e);

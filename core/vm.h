@@ -102,4 +102,9 @@ void core_set_backend(const struct backend *be);
 void core_use_nested(bool on);
 bool core_is_nested(void);
 
+/* Call this at each exit, before it is dealt with; set before the first vCPU runs. */
+struct exit;
+typedef void core_exit_trace_fn(const struct vcpu *v, const struct exit *e);
+void core_set_exit_trace(core_exit_trace_fn *fn);
+
 #endif

@@ -35,6 +35,7 @@
 #include "api/lib/profile.h"
 #include "api/lib/ring.h"
 #include "api/lib/stats.h"
+#include "api/lib/trace.h"
 #include "base/checked.h"
 #include "base/list.h"
 #include "core/vm.h"
@@ -318,6 +319,7 @@ static void library_init(void)
 	if (translations)	/* anykvm run --translations */
 		soft_translations_bound(strtoull(translations, NULL, 10) << 20);
 	profile_begin();
+	trace_begin();
 	insn_soft_init();
 	core_use_nested(!nested || strcmp(nested, "0"));
 	host_posix_set_processor(&processor);

@@ -66,14 +66,14 @@ static void everything_at_once(void)
 {
 	EXPECT_EQ(parse("--kernel k --initrd i --append a~b=c --cpus 4 --memory 4G --accel soft "
 			"--serial file:/x "
-			"--console virtio --rng off --no-reboot --exit-code-port 0xf4 --interpret --translations 48M --nested "
+			"--console virtio --rng off --no-reboot --exit-code-port 0xf4 --interpret --trace /t --translations 48M --nested "
 			"--triple-fault reset"),
 		  0);
 	EXPECT(!strcmp(o.kernel, "k") && !strcmp(o.initrd, "i") && !strcmp(o.append, "a b=c"));
 	EXPECT(o.cpus == 4 && o.memory_bytes == 4ull << 30 && o.accel == ACCEL_SOFT);
 	EXPECT(o.serial == SERIAL_FILE && !strcmp(o.serial_path, "/x") &&
 	       o.console == CONSOLE_VIRTIO);
-	EXPECT(o.no_rng && o.no_reboot && o.exit_port == 0xf4 && o.interpret && o.translations_bytes == 48ull << 20 && o.nested && o.triple_fault_resets);
+	EXPECT(o.no_rng && o.no_reboot && o.exit_port == 0xf4 && o.interpret && !strcmp(o.trace, "/t") && o.translations_bytes == 48ull << 20 && o.nested && o.triple_fault_resets);
 }
 
 static void values_may_follow_an_equals_sign(void)

@@ -158,6 +158,8 @@ static int parse_exit_port(struct run_options *o, const char *value)
 }
 
 static int parse_no_reboot(struct run_options *o, const char *value) { (void)value; o->no_reboot = true; return 0; }
+static int parse_trace(struct run_options *o, const char *value) { o->trace = value; return 0; }
+
 static int parse_translations(struct run_options *o, const char *value)
 {
 	u64 bytes;
@@ -384,6 +386,8 @@ static const struct option table[] = {
 	 "the processor: ours in software, /dev/kvm, or whichever 'anykvm doctor' names"},
 	{"interpret", NULL, parse_interpret,
 	 "with --accel soft: interpret every instruction, translate none"},
+	{"trace", "FILE", parse_trace,
+	 "with --accel soft: write a line to FILE for each exit: time, processor, reason, where"},
 	{"translations", "SIZE", parse_translations,
 	 "with --accel soft: what translated code may occupy; 64M, or less for a small guest, if not given"},
 	{"nested", NULL, parse_nested,

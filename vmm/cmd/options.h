@@ -35,6 +35,7 @@ struct run_options {
 	bool	no_reboot;
 	bool	triple_fault_resets;
 	bool	interpret;
+	const char *trace;
 	u64	translations_bytes;	/* 0: as much as suits the guest's memory */
 	bool	nested;
 	u16	exit_port;

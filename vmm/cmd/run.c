@@ -109,6 +109,8 @@ static const struct kvm_door *door_of(const struct run_options *o)
 	if (o->interpret)
 		setenv("ANYKVM_INTERPRET", "1", 1);
 	translations_limit(o);
+	if (o->trace)
+		setenv("ANYKVM_TRACE", o->trace, 1);
 	if (o->accel == ACCEL_SOFT)
 		return &kvm_library;
 	if (o->accel == ACCEL_KVM)
@@ -136,6 +138,18 @@ static int devices_create(struct run *r)
 	return error;
 }
 
+/* The library opens it; here is who can be told that it cannot. */
+static int trace_check(const char *path)
+{
+	FILE *file = path ? fopen(path, "we") : NULL;
+
+	if (path && !file)
+		return report_error(-errno, "cannot write the trace %s: %s", path, strerror(errno));
+	if (file)
+		fclose(file);
+	return 0;
+}
+
 static int machine_make(struct run *r)
 {
 	struct machine_options options = {
@@ -143,8 +157,10 @@ static int machine_make(struct run *r)
 		.no_reboot = r->o.no_reboot, .nested = r->o.nested,
 		.triple_fault_resets = r->o.triple_fault_resets,
 	};
-	int error = machine_create(&r->m, &options);
+	int error = trace_check(r->o.trace);
 
+	if (!error)
+		error = machine_create(&r->m, &options);
 	if (!error)
 		error = terminals_open(r);
 	if (!error)
