@@ -18,6 +18,7 @@
  */
 #include "core/event.h"
 
+#include "core/lapic.h"
 #include "core/vm.h"
 
 /* An exception of L2's that L1 wants to see is no event. */
@@ -78,17 +79,28 @@ bool event_is_in_flight(const struct vcpu *v)
 	return v->events.exception.injected || v->events.interrupt.injected || v->events.nmi.injected;
 }
 
+/* Does a vector of the client's PIC reach the processor? Past a LAPIC it comes through LINT0. */
+static bool client_pic_is_accepted(struct vcpu *v)
+{
+	return !v->lapic || lapic_accepts_pic(v);
+}
+
+static bool client_pic_offers(struct vcpu *v)
+{
+	return v->external_vector >= 0 && client_pic_is_accepted(v);
+}
+
 /* Is there an interrupt to take, from whatever interrupt controllers there are? */
 static bool irq_wanted(struct vcpu *v)
 {
-	return v->external_vector >= 0 || (v->lapic && irq_pending(v));
+	return client_pic_offers(v) || (v->lapic && irq_pending(v));
 }
 
 static int irq_take(struct vcpu *v)
 {
 	int vector = v->external_vector;
 
-	if (vector < 0)
+	if (!client_pic_offers(v))
 		return irq_acknowledge(v);
 	v->external_vector = -1;
 	return vector;
@@ -296,13 +308,13 @@ void event_collect(struct vcpu *v)
 bool event_client_wants_window(struct vcpu *v)
 {
 	return !v->vm->irq.pic && atomic_load_relaxed(&v->run->request_interrupt_window) &&
-	       v->external_vector < 0;
+	       v->external_vector < 0 && client_pic_is_accepted(v);
 }
 
 bool event_ready_for_interrupt(struct vcpu *v)
 {
-	return v->external_vector < 0 && !event_is_in_flight(v) && !v->events.exception.pending &&
-	       v->vm->be->irq_allowed(v);
+	return v->external_vector < 0 && client_pic_is_accepted(v) && !event_is_in_flight(v) &&
+	       !v->events.exception.pending && v->vm->be->irq_allowed(v);
 }
 
 bool event_wakes(struct vcpu *v)

@@ -639,6 +639,43 @@ static void a_split_irqchip_reports_eois(void)
 	tiny_destroy(&t);
 }
 
+static void lint0_set(struct tiny *t, u32 value)
+{
+	struct kvm_lapic_state s;
+
+	EXPECT_EQ(cpu_ioctl(t, 0, KVM_GET_LAPIC, &s), 0);
+	memcpy(s.regs + 0x350, &value, sizeof(value));
+	EXPECT_EQ(cpu_ioctl(t, 0, KVM_SET_LAPIC, &s), 0);
+}
+
+/* QEMU's microvm starts a kernel with a PIC that nobody set up; only LINT0's mask is between its vector 0 and #DE. */
+static void a_split_irqchips_pic_comes_through_lint0(void)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args[0] = 24 };
+	struct tiny t;
+
+	tiny_vm_create(&t, 0);
+	EXPECT_EQ(vm_ioctl(&t, KVM_ENABLE_CAP, &cap), 0);
+	tiny_cpu_create(&t);
+	tiny_load(&t, TINY_64, BLOB(looping));
+	tiny_start(&t, 0, TINY_64);
+	tiny_gate(&t, TINY_64, 0x61, AT(looping, looping_handler));
+	tiny_gate(&t, TINY_64, 0x62, AT(looping, looping_handler_2));
+	EXPECT_EXIT(&t, 0, KVM_EXIT_IO);
+	lint0_set(&t, 0x10700);
+	EXPECT_EQ(cpu_ioctl(&t, 0, KVM_INTERRUPT, &(struct kvm_interrupt){ .irq = 0x62 }), 0);
+	t.cpu[0].run->request_interrupt_window = 1;	/* and there is none to wait for */
+	go_on(&t);
+	go_on(&t);
+	EXPECT(!t.cpu[0].run->ready_for_interrupt_injection);
+	EXPECT_EQ(tiny_get(&t, COUNT_2, 4), 0);
+	t.cpu[0].run->request_interrupt_window = 0;
+	lint0_set(&t, 0x700);
+	go_on(&t);
+	EXPECT_EQ(tiny_get(&t, COUNT_2, 4), 1);
+	tiny_destroy(&t);
+}
+
 /* --- time that the guest reads ----------------------------------------------------------------------------------- */
 
 CODE64(kvmclock,
@@ -696,6 +733,7 @@ int main(void)
 	TEST(a_halted_vcpu_is_stopped_by_a_signal);
 	TEST(processors_start_each_other);
 	TEST(a_split_irqchip_reports_eois);
+	TEST(a_split_irqchips_pic_comes_through_lint0);
 	TEST(kvmclock_follows_the_hosts);
 	return test_status();
 }
