@@ -165,7 +165,7 @@ test:
 	@tests/run fast
 
 check:
-	@tools/install test debug
+	@tools/install test boot debug
 	@tests/run slow
 
 bench:
