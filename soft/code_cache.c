@@ -11,7 +11,8 @@
  * Invariants:
  *   1. A page with translated lines has no entry in any write TLB of this processor.
  *   2. A view in force has been verified since the last flush that concerned it.
- *   3. A dead view (its page's generation has moved on) is never in force again.
+ *   3. What is cached of the TLB elsewhere (the stack's page) is forgotten with any flush.
+ *   4. A dead view (its page's generation has moved on) is never in force again.
  *
  * Whoever writes to the page through this processor finds no write entry, and its
  * translations are dropped.  Whoever writes by other ways (another processor, a device) is
@@ -105,6 +106,13 @@ static void memory_clear(struct soft_translator *t, void *memory, u64 bytes)
 	__builtin_memset((void *)last, 0, at + bytes - last);
 }
 
+/* A page that is not canonical: RSP is never on it. */
+static void stacks_forget(struct soft_translator *t)
+{
+	for (unsigned n = 0; n < SOFT_PRIVILEGES; n++)
+		t->stack[n].page = 1ull << 63;
+}
+
 /*
  * The bytes will be written through one mapping and run through another, which asks for a
  * serializing instruction before they are run again.
@@ -118,9 +126,10 @@ void code_reset(struct soft_cpu *c)
 	t->used = t->thunks_end;
 	t->pages = t->views = t->blocks = t->insns = 0;
 	views_forget(t, false);
+	stacks_forget(t);
 	memory_clear(t, t->jump, sizeof(t->jump));
 	for (unsigned mode = 0; mode < CODE_MODES; mode++)
-		t->jump[mode][0].rip = 1;	/* belongs elsewhere, as 0 does in the others: no RIP hits it */
+		t->jump[mode][0].rip = t->jump[mode][CODE_JUMPS].rip = 1;	/* belongs elsewhere, as 0 does in the others */
 	memory_clear(t, t->page, sizeof(*t) - offsetof(struct soft_translator, page));
 	c->counters.code_resets++;
 	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx) : : "memory");
@@ -181,6 +190,7 @@ bool soft_code_write(struct soft_cpu *c, u64 host)
 
 static void write_entries_remove(struct soft_cpu *c, u64 host)
 {
+	stacks_forget(c->translator);
 	for (unsigned mode = 0; mode < SOFT_PRIVILEGES; mode++) {
 		struct x86_tlb_entry *e = c->tlb[mode].data.write, *second = c->tlb[mode].second[SOFT_TLB_WRITE];
 
@@ -317,6 +327,7 @@ void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, unsig
 	if (!t)
 		return;
 	t->stop = true;
+	stacks_forget(t);
 	if (kind == X86_FLUSH_KEYS)	/* which concern no fetches */
 		return;
 	if (kind != X86_FLUSH_PAGE || bits - PAGE_BITS > 9) {
@@ -331,31 +342,56 @@ void soft_code_flush(struct soft_cpu *c, enum x86_flush kind, u64 address, unsig
 
 /* --- blocks ----------------------------------------------------------------------------------------- */
 
-static u32 *block_slot(struct soft_translator *t, u64 rip, u32 view)
+static u32 *block_slot(struct soft_translator *t, u64 rip, u32 view, bool apart)
 {
-	u64 n = mix(rip ^ (u64)view << 40) >> 40;
+	u64 n = mix(rip ^ (u64)view << 40 ^ (u64)apart << 39) >> 40;
 
 	for (;; n++) {
 		u32 *at = &t->block_at[n % ARRAY_LEN(t->block_at)];
+		const struct code_block *block = *at ? &t->block[*at - 1] : NULL;
 
-		if (!*at || (t->block[*at - 1].rip == rip && t->block[*at - 1].view == view))
+		if (!block || (block->rip == rip && block->view == view && block->apart == apart))
 			return at;
 	}
 }
 
-struct code_block *code_block_find(struct soft_translator *t, u64 rip, u32 view)
+struct code_block *code_block_find(struct soft_translator *t, u64 rip, u32 view, bool apart)
 {
-	u32 n = *block_slot(t, rip, view);
+	u32 n = *block_slot(t, rip, view, apart);
 
 	return n ? &t->block[n - 1] : NULL;
 }
 
-struct code_block *code_block_add(struct soft_translator *t, u64 rip, u32 view)
+struct code_block *code_block_add(struct soft_translator *t, u64 rip, u32 view, bool apart)
 {
 	struct code_block *block = &t->block[t->blocks];
 
-	*block_slot(t, rip, view) = ++t->blocks;
+	*block_slot(t, rip, view, apart) = ++t->blocks;
 	block->rip = rip;
 	block->view = view;
+	block->apart = apart;
 	return block;
+}
+
+/* --- the jump cache ------------------------------------------------------------------------------------- */
+
+static struct code_jump *second_place(struct soft_translator *t, unsigned mode, u64 rip)
+{
+	return &t->jump[mode][CODE_JUMPS + (rip ^ rip >> CODE_JUMP_SHIFT) % CODE_JUMPS_MORE];
+}
+
+struct code_jump *code_jump_find(struct soft_translator *t, unsigned mode, u64 rip)
+{
+	struct code_jump *first = &t->jump[mode][rip % CODE_JUMPS], *second = second_place(t, mode, rip);
+
+	return first->rip == rip ? first : second->rip == rip ? second : NULL;
+}
+
+struct code_jump *code_jump_take(struct soft_translator *t, unsigned mode, u64 rip)
+{
+	struct code_jump *first = &t->jump[mode][rip % CODE_JUMPS], *second = second_place(t, mode, rip);
+
+	if (second->rip == rip || (first->rip != rip && first->code && !second->code))
+		return second;
+	return first;
 }

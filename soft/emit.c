@@ -53,6 +53,7 @@ static void opcode_bytes(struct emitter *e, unsigned map, unsigned opcode)
 
 void emit_rr(struct emitter *e, unsigned how, unsigned map, unsigned opcode, unsigned reg, unsigned rm)
 {
+	e->touched |= 1u << reg | 1u << rm;
 	prefixes(e, how, (reg & 8) >> 1 | (rm & 8) >> 3);
 	opcode_bytes(e, map, opcode);
 	put8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
@@ -65,6 +66,7 @@ static unsigned rex_of(unsigned reg, struct host_mem m)
 
 void emit_rm(struct emitter *e, unsigned how, unsigned map, unsigned opcode, unsigned reg, struct host_mem m)
 {
+	e->touched |= 1u << reg;
 	prefixes(e, how, rex_of(reg, m));
 	opcode_bytes(e, map, opcode);
 	emit_modrm_mem(e, reg, m);
@@ -80,6 +82,7 @@ static void vex(struct emitter *e, unsigned rex, unsigned map, unsigned pp, unsi
 void emit_vex_rr(struct emitter *e, unsigned map, unsigned pp, unsigned bits, unsigned opcode, unsigned reg,
 		 unsigned vvvv, unsigned rm)
 {
+	e->touched |= 1u << reg | 1u << vvvv | 1u << rm;
 	vex(e, (reg & 8) >> 1 | (rm & 8) >> 3, map, pp, bits, vvvv);
 	put8(e, opcode);
 	put8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
@@ -88,6 +91,7 @@ void emit_vex_rr(struct emitter *e, unsigned map, unsigned pp, unsigned bits, un
 void emit_vex_rm(struct emitter *e, unsigned map, unsigned pp, unsigned bits, unsigned opcode, unsigned reg,
 		 unsigned vvvv, struct host_mem m)
 {
+	e->touched |= 1u << reg | 1u << vvvv;
 	vex(e, rex_of(reg, m), map, pp, bits, vvvv);
 	put8(e, opcode);
 	emit_modrm_mem(e, reg, m);
@@ -113,6 +117,7 @@ void emit_alu_mem_imm(struct emitter *e, unsigned how, unsigned n, struct host_m
 
 void emit_imm(struct emitter *e, unsigned to, u64 value)
 {
+	e->touched |= 1u << to;
 	if (value == (u32)value) {
 		if (to & 8)
 			put8(e, 0x41);

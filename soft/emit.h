@@ -17,7 +17,10 @@ enum host_reg {
 	H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15, H_NONE
 };
 
-struct emitter { u8 *at; };
+struct emitter {
+	u8 *at;
+	u32 touched;		/* bit per host register: was an operand, which it may have changed */
+};
 
 /* [base + (index << scale) + disp] */
 struct host_mem {

@@ -118,7 +118,7 @@ u32 translate_fill(struct soft_cpu *c, u64 linear, const u8 *back)
 	if (r == X86_OK && e->tag == (linear & ~(PAGE_BYTES - 1)))
 		return TRANSLATE_STAY;
 	back_to(c, info);
-	return TRANSLATE_INTERPRET;
+	return INFO_APART(info) ? TRANSLATE_APART : TRANSLATE_INTERPRET;
 }
 
 u32 translate_restart(struct soft_cpu *c, u64 unused, const u8 *back)
@@ -135,12 +135,12 @@ u32 translate_vector_need(struct soft_cpu *c, u64 unused, const u8 *back)
 	(void)unused;
 	if (vector_make_ready(c) && c->translator->vector_level >= INFO_LEVEL(info))
 		return TRANSLATE_STAY;
-	c->x.rip = INFO_RIP(info);
+	back_to(c, info);
 	return TRANSLATE_INTERPRET;
 }
 
 static unsigned mode_of(const struct soft_cpu *c);
-static struct code_block *block_at(struct soft_cpu *c, unsigned mode, u64 rip);
+static struct code_block *block_at(struct soft_cpu *c, unsigned mode, u64 rip, bool apart);
 
 static bool is_interrupted(struct soft_cpu *c)
 {
@@ -238,8 +238,8 @@ static u32 onward(struct soft_cpu *c)
 	if (mode == CODE_MODES)
 		return TRANSLATE_GO_ON;
 	segments_note(c);
-	jump = &t->jump[mode][x->rip % CODE_JUMPS];
-	if (jump->rip != x->rip)
+	jump = code_jump_find(t, mode, x->rip);
+	if (!jump)
 		return TRANSLATE_GO_ON;
 	x->attention = 0;
 	c->resume = false;
@@ -314,17 +314,32 @@ u32 translate_jump(struct soft_cpu *c, u64 target, const u8 *back)
 	u64 resets = c->counters.code_resets, info = info_at(back + JMP_BYTES);
 	unsigned mode = mode_of(c);
 	struct code_block *block = NULL;
+	struct code_jump *jump;
 
 	if (mode < CODE_MODES && (u64)((s64)(target << 16) >> 16) == target)
-		block = block_at(c, mode, target);
+		block = block_at(c, mode, target, false);
 	if (!block || c->counters.code_resets != resets) {	/* the code that we came from may be gone */
 		back_to(c, info);
 		return TRANSLATE_INTERPRET;
 	}
 	c->counters.chain_misses++;
-	t->jump[mode][target % CODE_JUMPS] = (struct code_jump){ target, (u64)t->code.run + block->entry };
-	t->jump_to = target;
+	jump = code_jump_take(t, mode, target);
+	*jump = (struct code_jump){ target, (u64)t->code.run + block->entry };
+	t->kept[1] = (u64)(jump - t->jump[mode]) << 3;
 	return TRANSLATE_STAY;
+}
+
+/* The view of the page that an instruction's last bytes are on is not in force. */
+u32 translate_view(struct soft_cpu *c, u64 linear, const u8 *back)
+{
+	u64 info = info_at(back + JMP_BYTES), resets = c->counters.code_resets;
+	u32 expected = 0;
+
+	__builtin_memcpy(&expected, back + JMP_BYTES + 8, 4);
+	if (code_view_at(c, mode_of(c), linear) == expected && c->counters.code_resets == resets)
+		return TRANSLATE_STAY;
+	back_to(c, info);
+	return TRANSLATE_INTERPRET;
 }
 
 /* --- the loop ---------------------------------------------------------------------------------------------- */
@@ -375,7 +390,7 @@ static bool is_warm(struct soft_cpu *c, u64 rip, u32 view)
 }
 
 /* The block at RIP, made if need be; NULL: interpret. */
-static struct code_block *block_at(struct soft_cpu *c, unsigned mode, u64 rip)
+static struct code_block *block_at(struct soft_cpu *c, unsigned mode, u64 rip, bool apart)
 {
 	struct soft_translator *t = c->translator;
 	u32 view = code_view_at(c, mode, rip);
@@ -383,10 +398,10 @@ static struct code_block *block_at(struct soft_cpu *c, unsigned mode, u64 rip)
 
 	if (!view)
 		return NULL;
-	block = code_block_find(t, rip, view);
+	block = code_block_find(t, rip, view, apart);
 	if (block)
 		return block;
-	if (!is_warm(c, rip, view))
+	if (!apart && !is_warm(c, rip, view))
 		return NULL;
 	if (is_full(t)) {
 		code_reset(c);
@@ -394,7 +409,7 @@ static struct code_block *block_at(struct soft_cpu *c, unsigned mode, u64 rip)
 		if (!view)
 			return NULL;
 	}
-	return translate_block(c, mode, rip, view);
+	return translate_block(c, mode, rip, view, apart);
 }
 
 /* A jump that went through C: make it direct.  Within a view blocks need no check. */
@@ -445,6 +460,7 @@ enum x86_result soft_translated(struct soft_cpu *c)
 	struct soft_translator *t = c->translator;
 	struct x86 *x = &c->x;
 	enum translate_exit why = TRANSLATE_GO_ON;
+	bool apart = false;
 
 	if (UNLIKELY(c->current && c->current->op == X86_OP_IRET))
 		serialize(c);
@@ -453,6 +469,7 @@ enum x86_result soft_translated(struct soft_cpu *c)
 		struct code_jump *jump;
 		u32 resets = (u32)c->counters.code_resets;
 		unsigned mode;
+		u64 code;
 
 		if (UNLIKELY(is_interrupted(c))) {
 			enum x86_result r;
@@ -469,13 +486,15 @@ enum x86_result soft_translated(struct soft_cpu *c)
 		if (UNLIKELY(mode == CODE_MODES))
 			return X86_OK;
 		segments_note(c);
-		jump = &t->jump[mode][x->rip % CODE_JUMPS];
-		if (jump->rip != x->rip || why == TRANSLATE_LINK || why == TRANSLATE_RESOLVE) {
-			block = block_at(c, mode, x->rip);
+		jump = code_jump_find(t, mode, x->rip);
+		code = jump ? jump->code : 0;
+		if (!jump || why == TRANSLATE_LINK || why == TRANSLATE_RESOLVE || apart) {
+			block = block_at(c, mode, x->rip, apart);
 			if (!block)
 				return X86_OK;
-			jump->rip = x->rip;
-			jump->code = (u64)t->code.run + block->entry;
+			code = (u64)t->code.run + block->entry;
+			if (!apart)
+				*code_jump_take(t, mode, x->rip) = (struct code_jump){ x->rip, code };
 			if (why == TRANSLATE_LINK && (u32)c->counters.code_resets == resets)
 				link(c, block);
 			else if (why == TRANSLATE_RESOLVE && (u32)c->counters.code_resets == resets)
@@ -485,14 +504,17 @@ enum x86_result soft_translated(struct soft_cpu *c)
 		c->current = NULL;
 		t->vector_level = vector_level_now(c);
 		flags_in(c);
-		why = t->enter((u8 *)c + 128, (const u8 *)jump->code);
+		why = t->enter((u8 *)c + 128, (const u8 *)code);
 		flags_out(c);
 		c->counters.translated_exits++;
+		apart = why == TRANSLATE_APART;
 		switch (why) {
 		case TRANSLATE_LINK:
 		case TRANSLATE_RESOLVE:
 			x->rip = INFO_RIP(info_at((const u8 *)t->left_at));
+			apart = INFO_APART(info_at((const u8 *)t->left_at));
 			break;
+		case TRANSLATE_APART:
 		case TRANSLATE_GO_ON:
 			break;
 		case TRANSLATE_INTERPRET:

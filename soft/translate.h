@@ -4,8 +4,9 @@
  *
  * Files: translate.c the loop around translated code and the C functions that it calls;
  * code_cache.c pages, views and blocks, and when they are valid; translate_block.c from
- * bytes to a block; translate_insn.c, translate_memory.c, translate_vector.c what each
- * instruction becomes; translate_thunk.c the way in and out; emit.c host instructions.
+ * a path to a block, translate_trace.c the path; translate_branch.c, translate_insn.c,
+ * translate_memory.c, translate_group.c, translate_vector.c what each instruction becomes;
+ * translate_thunk.c the way in and out; emit.c host instructions.
  *
  * While translated code runs, RBP points 128 bytes into the struct soft_cpu; RSP and FS are
  * the host's; R9 and R10 are scratch; the guest's registers are in host registers as
@@ -18,13 +19,17 @@
 #include "soft/emit.h"
 
 #define CODE_JUMPS	16384u		/* jump cache, each mode; index: low bits of RIP */
+#define CODE_JUMPS_MORE	4096u		/* ... for those that find their place taken; index: another hash */
+#define CODE_JUMP_SHIFT	14u
 #define CODE_SLOTS	4096u		/* views in force, each mode; index: low bits of the page number */
 #define CODE_PAGES	4096u
 #define CODE_VIEWS	16384u
 #define CODE_BLOCKS	131072u
 #define CODE_INSNS	65536u
 #define CODE_WARM	65536u		/* counters of arrivals, by hash of RIP */
-#define CODE_BLOCK_MAX	48u		/* instructions of a block */
+#define CODE_BLOCK_MAX	64u		/* instructions of a block */
+#define CODE_BLOCK_PAGES 4u		/* that it may lie on */
+#define CODE_GROUPS	16u		/* shared checks of a block */
 #define CODE_LEAST	(256u << 10)	/* less than that for us: no translator */
 
 extern u32 translate_warm_at;		/* arrivals before a block is translated; tests lower it */
@@ -55,6 +60,7 @@ struct code_page {
 struct code_block {
 	u64 rip;
 	u32 view;			/* index + 1 */
+	u32 apart;			/* without shared checks, for where they cross a page */
 	u32 entry, body;		/* offsets: with and without a check of the view */
 };
 
@@ -75,6 +81,7 @@ enum translate_exit {
 	TRANSLATE_GO_ON,		/* look up RIP */
 	TRANSLATE_LINK,			/* ... and make the jump at info direct */
 	TRANSLATE_RESOLVE,		/* ... a block whose view is not in force was entered */
+	TRANSLATE_APART,		/* ... in a block without shared checks */
 	TRANSLATE_INTERPRET,		/* the instruction at RIP is for the interpreter */
 	TRANSLATE_RESULT,		/* of the executor, in result */
 };
@@ -104,7 +111,9 @@ struct address {		/* a guest's memory operand */
 	u64 fixed;		/* displacement; the address if there are no registers */
 };
 
-enum cold_kind { COLD_FILL, COLD_RESTART, COLD_LINK, COLD_RESOLVE, COLD_VECTOR, COLD_GROUP, COLD_JUMP };
+enum cold_kind {
+	COLD_FILL, COLD_RESTART, COLD_LINK, COLD_SIDE, COLD_RETURN, COLD_RESOLVE, COLD_VIEW, COLD_VECTOR, COLD_GROUP, COLD_STACK, COLD_JUMP
+};
 
 struct cold {			/* code out of line */
 	enum cold_kind kind;
@@ -113,46 +122,64 @@ struct cold {			/* code out of line */
 	struct address address;
 	u64 info;
 	u32 number;
-	struct group *group;
+	unsigned at;		/* the instruction */
+	unsigned after;		/* counted instructions that are not executed if this way is taken */
+	bool save;		/* flags, first */
 };
 
-/*
- * Accesses that share a check: of instructions first to last, all off one register that
- * changes by constants only.  T1 keeps the entry's addend.
- */
+/* What a register holds, as far as one block knows: an unknown value and a distance from it. */
+struct value { u32 origin; s32 offset; };
+
+/* An access of one instruction; origin 0: none that could share a check. */
+struct access { struct value v; u8 bytes; bool write; };
+
+/* Accesses that share a check: see translate_group.c. */
 struct group {
-	u8  base;
+	u32 origin;
 	bool write;
-	s32 low, high;			/* bytes, from the base's value at the check */
-	unsigned first, last;
-	bool native_before, saved_before, native_after, saved_after;	/* flags */
-	const u8 *resume;		/* behind the last instruction */
+	s32 low, high;			/* offsets from the origin */
+	bool reloaded;			/* the addend was needed again */
+	u8 *store, *store_end;		/* where it is kept in the context */
+};
+
+struct part {			/* a page that the block lies on */
+	u64 page;
+	const u8 *code;		/* host address */
+	u32 view;
 };
 
 struct translation {
 	struct emitter e;	/* first */
 	struct soft_cpu *c;
 	struct soft_translator *t;
-	const u8 *code;		/* host address of the guest's page */
+	struct part part[CODE_BLOCK_PAGES];
+	unsigned parts;
 	u64 rip;
 	u32 view;
 	unsigned mode;
 	bool narrow;		/* 32-bit code */
-	bool crosses;		/* the last instruction, into the next page */
+	bool apart;		/* a short block without shared checks */
+	bool crosses;		/* the last instruction is the executor's, since it crosses a page */
 	unsigned count, at;	/* instructions, and which is being translated */
 	bool flags_native, flags_saved;
 	u8 vector_level;
 	unsigned colds;
 	u64 rips[CODE_BLOCK_MAX + 1];
 	u8 live[CODE_BLOCK_MAX + 1];	/* flags that are live before instruction n */
+	u8 live_aside[CODE_BLOCK_MAX];	/* ... where branch n leaves the block */
+	u8 enters[CODE_BLOCK_MAX];	/* instruction n is the first that needs this part; 0: none */
+	bool across[CODE_BLOCK_MAX];	/* ... with its last bytes on another page */
 	struct x86_insn insn[CODE_BLOCK_MAX];
 	bool native[CODE_BLOCK_MAX];
-	s32 moved[CODE_BLOCK_MAX];	/* in a group: by how much the base has changed */
-	struct group *open;		/* the group that we are in */
-	bool apart;			/* no groups: this is one's other version */
-	unsigned groups;
-	struct group group[CODE_BLOCK_MAX];
-	struct cold cold[CODE_BLOCK_MAX * 6 + 8];
+	struct access access[CODE_BLOCK_MAX][2];
+	struct value value[16];		/* of the guest's registers, before the instruction at hand */
+	u32 origins;
+	struct { u32 base, index; u8 scale; } pair[16];
+	unsigned pairs;
+	struct group group[CODE_GROUPS];
+	unsigned groups, first_group;	/* those before are over */
+	const struct group *held;	/* T1 has its addend, unless the emitter has touched T1 */
+	struct cold cold[CODE_BLOCK_MAX * 8 + 8];
 };
 
 /* What an instruction does with flags. */
@@ -168,6 +195,9 @@ static inline struct host_mem gpr_at(unsigned r)
 }
 static inline unsigned word_bytes(const struct translation *b) { return b->narrow ? 4 : 8; }	/* of the stack */
 static inline unsigned instructions_after(const struct translation *b) { return b->count - b->at; }
+/* A branch in the middle of a block: the block goes on where it is expected to lead. */
+static inline bool is_inner(const struct translation *b, unsigned n) { return n + 1 < b->count; }
+static inline u64 rip_behind(const struct translation *b, unsigned n) { return b->rips[n] + b->insn[n].len; }
 
 /* --- the translator ---------------------------------------------------------------------------- */
 struct soft_translator {
@@ -178,8 +208,11 @@ struct soft_translator {
 	u64 jump_to;			/* in transit */
 	u64 value;
 	u64 left_at;			/* return address of the exit */
+	u64 kept[2];			/* T0 and T1, while C runs */
+	u64 addend[CODE_GROUPS];	/* of the block's shared checks */
+	struct { u64 page, addend; } stack[SOFT_PRIVILEGES];	/* the page that RSP was last seen on, writable */
 	u32 view_in_force[CODE_MODES][CODE_SLOTS];
-	struct code_jump jump[CODE_MODES][CODE_JUMPS];
+	struct code_jump jump[CODE_MODES][CODE_JUMPS + CODE_JUMPS_MORE];
 
 	/* -- the rest is C's -- */
 	struct soft_code code;
@@ -189,7 +222,7 @@ struct soft_translator {
 	bool stop;			/* code or translations changed: leave after this instruction */
 	bool exact;			/* every flag at every exit; tests */
 	u32 (*enter)(void *context, const u8 *code);
-	u32 at_fill_read, at_fill_write, at_jump, at_link, at_resolve, at_restart, at_vector, at_insn, at_insn_end;
+	u32 at_fill, at_stack[SOFT_PRIVILEGES], at_jump[CODE_MODES], at_link, at_resolve, at_restart, at_vector, at_view, at_insn, at_insn_end;
 	u32 at_exit;
 	u32 pages, views, blocks, insns;
 	/*
@@ -222,10 +255,18 @@ void code_reset(struct soft_cpu *c);
 u32  code_view_at(struct soft_cpu *c, unsigned mode, u64 rip);
 /* Put a view in force again that is still right.  False: look for another one. */
 bool code_view_revive(struct soft_cpu *c, u32 view);
-struct code_block *code_block_find(struct soft_translator *t, u64 rip, u32 view);
-struct code_block *code_block_add(struct soft_translator *t, u64 rip, u32 view);
+struct code_block *code_block_find(struct soft_translator *t, u64 rip, u32 view, bool apart);
+struct code_block *code_block_add(struct soft_translator *t, u64 rip, u32 view, bool apart);
+/* Is there room for the views of another page, whatever is to be found there? */
+static inline bool code_has_room(const struct soft_translator *t)
+{
+	return t->pages + 8 < CODE_PAGES && t->views + 8 < CODE_VIEWS - 1;
+}
 /* bytes at rip, on the view's page, are about to be translated. */
 void code_cover(struct soft_cpu *c, u32 view, u64 rip, unsigned bytes);
+/* The jump cache's entry for RIP, NULL if it has none; and one to fill for it. */
+struct code_jump *code_jump_find(struct soft_translator *t, unsigned mode, u64 rip);
+struct code_jump *code_jump_take(struct soft_translator *t, unsigned mode, u64 rip);
 static inline bool code_view_is_dead(const struct soft_translator *t, u32 view)
 {
 	const struct code_view *v = &t->view[view - 1];
@@ -234,7 +275,7 @@ static inline bool code_view_is_dead(const struct soft_translator *t, u32 view)
 }
 
 /* --- translate_block.c: NULL if there is nothing to translate at RIP ---------------------------- */
-struct code_block *translate_block(struct soft_cpu *c, unsigned mode, u64 rip, u32 view);
+struct code_block *translate_block(struct soft_cpu *c, unsigned mode, u64 rip, u32 view, bool apart);
 
 /* --- translate_thunk.c ------------------------------------------------------------------------- */
 void translate_thunks(struct soft_cpu *c);
@@ -244,6 +285,7 @@ u32 translate_fill(struct soft_cpu *c, u64 linear, const u8 *back);
 u32 translate_execute(struct soft_cpu *c, u32 n);
 u32 translate_jump(struct soft_cpu *c, u64 target, const u8 *back);
 u32 translate_resolve(struct soft_cpu *c, u64 unused, const u8 *back);
+u32 translate_view(struct soft_cpu *c, u64 linear, const u8 *back);
 u32 translate_vector_need(struct soft_cpu *c, u64 unused, const u8 *back);
 u32 translate_restart(struct soft_cpu *c, u64 unused, const u8 *back);
 
@@ -255,6 +297,7 @@ u32 translate_restart(struct soft_cpu *c, u64 unused, const u8 *back);
 #define INFO_ALIGN(info)		((info) >> 61 & 1)
 #define INFO_LEVEL(info)	((u32)((info) >> 59 & 3))
 #define INFO_SHADOW(info)	((info) >> 62 & 1)		/* behind STI */
+#define INFO_APART(info)	((info) >> 63)			/* a shared check */
 static inline u64 info_make(u64 rip, unsigned after)
 {
 	return (rip << 16 >> 16) | (u64)after << 48;
@@ -305,14 +348,27 @@ enum plan_kind { PLAN_NONE, PLAN_MODRM, PLAN_VEX, PLAN_PLAIN, PLAN_SPECIAL, PLAN
 #define PLAN_WRITE	2u
 struct plan insn_plan(const struct translation *b, const struct x86_insn *i);
 
+/* translate_trace.c: the path that the block takes; 0: nothing to translate */
+unsigned trace_gather(struct translation *b);
+void trace_find_live_flags(struct translation *b);
+u64  code_address(const struct translation *b, u64 rip);	/* where a branch leads */
+
+/* translate_branch.c */
+void translate_branch(struct translation *b, const struct x86_insn *i);
+void jump_to(struct translation *b, u64 target);
+void view_check(struct translation *b);		/* before an instruction on another page */
+void branch_emit_cold(struct translation *b, const struct cold *cold);
+
 /* translate_group.c */
-void group_begin(struct translation *b);	/* if a group begins with the instruction at hand */
-void group_end(struct translation *b);		/* ... if it has ended */
+void groups_find(struct translation *b);	/* the accesses of all instructions */
+void groups_step(struct translation *b);	/* the instruction at hand is done */
+/* The operand, if it shares a check. */
+bool group_open(struct translation *b, const struct address *a, unsigned bytes, bool write, struct host_mem *m);
 void group_emit_cold(struct translation *b, struct cold *cold);
+void groups_finish(struct translation *b);
 
 /* translate_block.c */
 void translate_call(struct translation *b, const struct x86_insn *i);	/* by the executor */
-void emit_instruction(struct translation *b);
 
 /* translate_system.c */
 bool system_is_native(const struct translation *b, const struct x86_insn *i);

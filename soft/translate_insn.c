@@ -571,9 +571,12 @@ static void modrm_registers(struct translation *b, const struct x86_insn *i, con
 static void modrm_memory(struct translation *b, const struct x86_insn *i, const struct plan *p, struct flag_use use)
 {
 	struct address a = address_of(b, i);
-	struct host_mem m = memory_open(b, &a, i->mem_bytes, p->e & W, p->align);
 	unsigned how = p->how, g = p->ext, scratch;
+	struct host_mem m;
 
+	if (is_division(i))
+		flags_lose(b);
+	m = memory_open(b, &a, i->mem_bytes, p->e & W, p->align);
 	if (needs_flags(b, use) || (p->ext == 0xff && is_displaced(i->reg, p->g_byte)) || is_division(i))
 		if (mem_uses(m, T0) && mem_uses(m, T1))
 			m = memory_collapse(b, m);

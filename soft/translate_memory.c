@@ -269,18 +269,6 @@ u8 *memory_check(struct translation *b, const struct address *a, unsigned bytes,
 	return from;
 }
 
-/* Has the group's check been for this access too? */
-static bool is_shared(const struct translation *b, const struct address *a, unsigned bytes, bool write)
-{
-	const struct group *g = b->open;
-	s32 at;
-
-	if (!g || !address_is_simple(a) || a->base != g->base || (write && !g->write))
-		return false;
-	at = b->moved[b->at] + (s32)a->fixed;
-	return at >= g->low && at + (s32)bytes <= g->high;
-}
-
 /*
  * The operand, with the addend in T1: what the host's addressing does not take is added to
  * that.  Where addresses are truncated, or the index is displaced, once more in full.
@@ -314,11 +302,11 @@ static struct host_mem add_addend(struct translation *b, const struct address *a
 struct host_mem memory_open(struct translation *b, const struct address *a, unsigned bytes, bool write, bool align)
 {
 	struct emitter *e = &b->e;
+	struct host_mem m;
 	u8 *retry, *from;
 
-	if (!align && is_shared(b, a, bytes, write))
-		return (struct host_mem){ .base = host_of[a->base], .index = T1, .disp = (s32)a->fixed };
-	b->open = NULL;
+	if (!align && group_open(b, a, bytes, write, &m))
+		return m;
 	flags_lose(b);
 	if (b->narrow && has_segment(a)) {
 		emit_alu_mem_imm8(e, E_CMP, context_at(b->c, &b->t->flat[a->seg]), 0);
@@ -348,13 +336,18 @@ u64 info_here(const struct translation *b)
 	return info_make(b->rips[b->at], instructions_after(b)) | (u64)shadow << 62;
 }
 
+void restart_if(struct translation *b, unsigned cc)
+{
+	cold_add(b, COLD_RESTART, emit_jcc(&b->e, cc))->info = info_here(b);
+}
+
 /* --- out of line ----------------------------------------------------------------------------------- */
 
 struct cold *cold_add(struct translation *b, enum cold_kind kind, u8 *from)
 {
 	struct cold *cold = &b->cold[b->colds++];
 
-	*cold = (struct cold){ .kind = kind, .from = from };
+	*cold = (struct cold){ .kind = kind, .from = from, .at = b->at };
 	return cold;
 }
 
@@ -369,23 +362,27 @@ void emit_colds(struct translation *b)
 
 	for (unsigned n = 0; n < b->colds; n++) {
 		struct cold *cold = &b->cold[n];
-		u8 *over;
 
+		b->at = cold->at;
 		emit_target(cold->from, e->at);
 		switch (cold->kind) {
 		case COLD_FILL:
 			emit_address(b, &cold->address, T0);
-			emit_thunk(b, b->t->at_fill_read);
+			emit_thunk(b, b->t->at_fill);
 			emit_target(emit_jmp(e), cold->retry);
 			put64(e, cold->info);
 			break;
 		case COLD_JUMP:
-			emit_thunk(b, b->t->at_jump);
-			over = emit_jmp(e);
-			put64(e, cold->info);
-			emit_target(over, e->at);
-			emit_load(e, T0, context_at(b->c, &b->t->jump_to));
+			emit_thunk(b, b->t->at_jump[b->mode]);
 			emit_target(emit_jmp(e), cold->retry);
+			put64(e, cold->info);
+			break;
+		case COLD_VIEW:
+			emit_imm(e, T0, rip_behind(b, b->at) - 1);
+			emit_thunk(b, b->t->at_view);
+			emit_target(emit_jmp(e), cold->retry);
+			put64(e, cold->info);
+			put32(e, cold->number);
 			break;
 		case COLD_VECTOR:
 			emit_thunk(b, b->t->at_vector);
@@ -393,13 +390,21 @@ void emit_colds(struct translation *b)
 			put64(e, cold->info);
 			break;
 		case COLD_GROUP:
+		case COLD_STACK:
 			group_emit_cold(b, cold);
 			break;
 		case COLD_RESTART:
 			emit_thunk(b, b->t->at_restart);
 			put64(e, cold->info);
 			break;
+		case COLD_SIDE:
+		case COLD_RETURN:
+			branch_emit_cold(b, cold);
+			break;
 		case COLD_LINK:
+			if (cold->after)
+				emit_alu_mem_imm(e, E_W, E_SUB, context_at(b->c, &b->c->counters.instructions),
+						 (s32)cold->after);
 			emit_thunk(b, b->t->at_link);
 			put64(e, cold->info);
 			put32(e, cold->number);

@@ -81,13 +81,15 @@ static void emit_exit(struct emitter *e)
 	put8(e, 0xc3);
 }
 
-/* Call a C function of (cpu, T0, return address); go on if it says so. */
+/* Call a C function of (cpu, T0, return address); go on if it says so, with T0 and T1 as kept[] says. */
 static void emit_call_c(struct soft_cpu *c, struct emitter *e, const void *function, bool returns)
 {
 	struct soft_translator *t = c->translator;
 	u8 *leave;
 
 	registers_out(e);
+	emit_store(e, T0, context_at(c, &t->kept[0]));
+	emit_store(e, T1, context_at(c, &t->kept[1]));
 	emit_lea(e, H_RDI, mem_at(H_RBP, -128));
 	emit_mov(e, H_RSI, T0);
 	emit_load(e, H_RDX, mem_at(H_RSP, 0));
@@ -103,6 +105,8 @@ static void emit_call_c(struct soft_cpu *c, struct emitter *e, const void *funct
 	emit_rr(e, 0, E_ONE, 0x85, H_RAX, H_RAX);
 	leave = emit_jcc(e, E_CC_NE);
 	registers_in(e);
+	emit_load(e, T0, context_at(c, &t->kept[0]));
+	emit_load(e, T1, context_at(c, &t->kept[1]));
 	put8(e, 0xc3);
 	emit_target(leave, e->at);
 	emit_alu_imm(e, E_W, E_ADD, H_RSP, 8);
@@ -124,19 +128,70 @@ static void emit_leave(struct soft_cpu *c, struct emitter *e, enum translate_exi
 	emit_target(emit_jmp(e), t->code.write + t->at_exit);
 }
 
+/* RSP is on another page, T0's: find it in the TLB, or let C do so. */
+static void emit_stack_page(struct soft_cpu *c, struct emitter *e, unsigned privilege)
+{
+	struct soft_translator *t = c->translator;
+	struct host_mem entry = { .base = H_RBP, .index = T1, .disp = context_at(c, c->tlb[privilege].data.write).disp };
+	u8 *ask;
+
+	emit_mov32(e, T1, T0);
+	emit_shift_imm(e, 0, 5, T1, 8);
+	emit_alu_imm(e, 0, E_AND, T1, (X86_TLB_ENTRIES - 1) << 4);
+	emit_alu_imm(e, E_W, E_AND, T0, -4096);
+	emit_rm(e, E_W, E_ONE, 0x3b, T0, entry);
+	ask = emit_jcc(e, E_CC_NE);
+	entry.disp += 8;
+	emit_load(e, T1, entry);
+	emit_store(e, T0, context_at(c, &t->stack[privilege].page));
+	emit_store(e, T1, context_at(c, &t->stack[privilege].addend));
+	put8(e, 0xc3);
+	emit_target(ask, e->at);
+	emit_call_c(c, e, translate_fill, true);
+}
+
+/*
+ * The jump cache's first place for T0 has another target: look at the second, ask C.  Comes
+ * back with the entry's place in T1, in units of 8 bytes times 2.
+ */
+static void emit_jump_more(struct soft_cpu *c, struct emitter *e, unsigned mode)
+{
+	struct host_mem m = { .base = H_RBP, .index = T1, .scale = 1,
+			      .disp = context_at(c, &c->translator->jump[mode][CODE_JUMPS]).disp };
+	u8 *ask;
+
+	emit_mov(e, T1, T0);
+	emit_shift_imm(e, E_W, 5, T1, CODE_JUMP_SHIFT);
+	emit_rr(e, 0, E_ONE, 0x33, T1, T0);
+	emit_alu_imm(e, 0, E_AND, T1, CODE_JUMPS_MORE - 1);
+	emit_shift_imm(e, 0, 4, T1, 3);
+	emit_rm(e, E_W, E_ONE, 0x3b, T0, m);
+	ask = emit_jcc(e, E_CC_NE);
+	emit_alu_imm(e, E_W, E_ADD, T1, CODE_JUMPS << 3);
+	put8(e, 0xc3);
+	emit_target(ask, e->at);
+	emit_call_c(c, e, translate_jump, true);
+}
+
 void translate_thunks(struct soft_cpu *c)
 {
 	struct soft_translator *t = c->translator;
-	struct emitter e = { t->code.write };
+	struct emitter e = { .at = t->code.write };
 
 	t->enter = (u32 (*)(void *, const u8 *))(u64)t->code.run;
 	emit_enter(c, &e);
 	t->at_exit = begin(t, &e);
 	emit_exit(&e);
-	t->at_fill_read = t->at_fill_write = begin(t, &e);
+	t->at_fill = begin(t, &e);
 	emit_call_c(c, &e, translate_fill, true);
-	t->at_jump = begin(t, &e);
-	emit_call_c(c, &e, translate_jump, true);
+	for (unsigned n = 0; n < SOFT_PRIVILEGES; n++) {
+		t->at_stack[n] = begin(t, &e);
+		emit_stack_page(c, &e, n);
+	}
+	for (unsigned mode = 0; mode < CODE_MODES; mode++) {
+		t->at_jump[mode] = begin(t, &e);
+		emit_jump_more(c, &e, mode);
+	}
 	t->at_insn = begin(t, &e);
 	emit_call_c(c, &e, translate_execute, true);
 	t->at_restart = begin(t, &e);
@@ -147,5 +202,7 @@ void translate_thunks(struct soft_cpu *c)
 	emit_leave(c, &e, TRANSLATE_LINK);
 	t->at_resolve = begin(t, &e);
 	emit_call_c(c, &e, translate_resolve, true);
+	t->at_view = begin(t, &e);
+	emit_call_c(c, &e, translate_view, true);
 	t->thunks_end = begin(t, &e);
 }

@@ -5,8 +5,9 @@
  * The guest's vector registers are in the host's, so an instruction is copied; only its
  * memory operand and its general-purpose register are other ones.  A block with such
  * instructions begins by looking whether they may run (vector_level): state loaded, nothing
- * that CR0, CR4 or XCR0 forbids, no exception unmasked.  Control words, masked memory,
- * gathers and everything odd go to the executor.
+ * that CR0, CR4 or XCR0 forbids, no exception unmasked.  Masked memory is
+ * checked as if it were not masked; where that fails the interpreter looks more closely.
+ * Control words, gathers and everything odd go to the executor.
  *
  * With SOFT_FPU_EAGER the guest's registers are never in the host's: all go there.
  */
@@ -77,7 +78,7 @@ bool vector_is_native(const struct translation *b, const struct x86_insn *i)
 		return false;
 	if ((i->flags & X86_F_VL) && !x86_feature_is_set(b->c->x.features, X86_FEATURE_AVX512VL))
 		return false;
-	if (vector_control_of(i, &waits) || vector_element_of(i))
+	if (vector_control_of(i, &waits))
 		return false;
 	if (!(i->flags & X86_F_MEM))
 		return !(i->prefixes & X86_P_LOCK);

@@ -7,7 +7,7 @@
  * translates and one interprets; half of them are 32-bit code.  Registers, flags, memory and the way it ended must be
  * equal.  In exact mode flags are compared at faults too.
  *
- * usage: test_translate [CASES [SEED]]
+ * usage: test_translate [CASES [SEED [FIRST]]]		FIRST & 1026: the mode that a reported seed was for
  */
 #include <pthread.h>
 #include <signal.h>
@@ -22,7 +22,7 @@
 #define HOLE		0x105000ul	/* not mapped */
 #define READ_ONLY	0x106000ul
 #define LOOP_COUNT	0x107f00ul
-#define PROGRAM_BYTES	2048u
+#define PROGRAM_BYTES	4096u
 
 static u64 state = 88172645463325252ull;
 
@@ -39,6 +39,8 @@ static unsigned below(unsigned n) { return (unsigned)(rnd() >> 20) % n; }
 /* --- two machines ------------------------------------------------------------------------------- */
 
 static struct guest machines[2];	/* 0 translates */
+static u64 xcr0;
+static unsigned opmask_at;		/* in the XSAVE area; 0: no AVX-512 */
 
 static void machine_make(struct guest *g, bool translate)
 {
@@ -92,7 +94,7 @@ static bool is_kept(unsigned r)
 	return r == X86_RSP;
 }
 
-struct program { u8 bytes[PROGRAM_BYTES]; unsigned len, count; };
+struct program { u8 bytes[PROGRAM_BYTES]; u64 at; unsigned len, count; };
 
 /* ModRM (and SIB, displacement); rex gets its bits. */
 static unsigned random_modrm(u8 *at, unsigned *rex)
@@ -106,6 +108,15 @@ static unsigned random_modrm(u8 *at, unsigned *rex)
 		*rex |= (rm & 8) >> 3;
 		at[n++] = (u8)(0xc0 | (reg & 7) << 3 | (rm & 7));
 		return n;
+	}
+	if (below(10) == 0) {	/* an address that is a constant */
+		u32 address = (u32)DATA + below(0x4ffc);
+
+		at[n++] = (u8)((reg & 7) << 3 | (narrow ? 5 : 4));
+		if (!narrow)
+			at[n++] = 0x25;
+		memcpy(at + n, &address, 4);
+		return n + 4;
 	}
 	base = below(12) ? one_of(pointers, sizeof(pointers)) : X86_RSP;
 	*rex |= (base & 8) >> 3;
@@ -219,6 +230,12 @@ static unsigned random_instruction(u8 *out)
 				opcode = maps38[below(sizeof(maps38))];
 			}
 			b[n++] = (u8)opcode;
+		} else if (kind == 16 && opmask_at && !narrow) {	/* EVEX, at times with a mask */
+			b[n++] = 0x62;
+			b[n++] = (u8)((~rex & 7) << 5 | 0x10 | (1 + below(2)));
+			b[n++] = (u8)((rex & 8) << 4 | below(16) << 3 | 4 | below(4));
+			b[n++] = (u8)(below(3) << 5 | 8 | (below(3) ? below(8) : 0) | (below(3) ? 0 : 0x80));
+			b[n++] = (u8)opcode;
 		} else {
 			bool map3 = below(12) == 0, map1 = below(3) == 0;
 
@@ -251,6 +268,88 @@ static void add(struct program *p, const void *bytes, unsigned n)
 	p->len += n;
 }
 
+static void add_instructions(struct program *p, unsigned n)
+{
+	while (n-- > 0)
+		p->len += random_instruction(p->bytes + p->len), p->count++;
+}
+
+/* A pointer or an index moves a little, or goes through another register. */
+static void add_pointer_move(struct program *p)
+{
+	unsigned r = below(2) ? one_of(pointers, sizeof(pointers)) : one_of(indexes, sizeof(indexes));
+	unsigned rex = narrow ? 0 : 0x48, kind = below(4), by = below(16);
+
+	if (kind == 0) {		/* add r, imm8 */
+		u8 code[] = { (u8)(rex | r >> 3), 0x83, (u8)(0xc0 | (r & 7)), (u8)by };
+
+		add(p, code + !rex, 4 - !rex);
+	} else if (kind == 1) {		/* sub r, imm8 */
+		u8 code[] = { (u8)(rex | r >> 3), 0x83, (u8)(0xe8 | (r & 7)), (u8)by };
+
+		add(p, code + !rex, 4 - !rex);
+	} else if (kind == 2) {		/* lea r, [r + by]; r is no R12, whose encoding differs */
+		u8 code[] = { (u8)(rex | r >> 3 | r >> 3 << 2), 0x8d, (u8)(0x40 | (r & 7) << 3 | (r & 7)), (u8)by };
+
+		add(p, code + !rex, 4 - !rex);
+	} else {			/* mov eax, r; lea r, [rax + by] */
+		u8 code[] = { (u8)(rex | r >> 3 << 2), 0x89, (u8)(0xc0 | (r & 7) << 3),
+			      (u8)(rex | r >> 3 << 2), 0x8d, (u8)(0x40 | (r & 7) << 3), (u8)by };
+
+		add(p, code + !rex, 3 - !rex);
+		add(p, code + 3 + !rex, 4 - !rex);
+	}
+}
+
+static void put_distance(struct program *p, unsigned behind, unsigned target)
+{
+	s32 distance = (s32)target - (s32)behind;
+
+	memcpy(p->bytes + behind - 4, &distance, 4);
+}
+
+/* A function that is called from before it or behind it, and at times returns elsewhere than expected. */
+static void add_function(struct program *p)
+{
+	bool before = below(2), inner = below(3) == 0;
+	unsigned over, call = 0, entry, from_inside = 0;
+
+	if (!before) {
+		add(p, "\xe8\0\0\0\0", 5);
+		call = p->len;
+		add(p, "\x90\x90", 2);
+	}
+	add(p, "\xe9\0\0\0\0", 5);
+	over = p->len;
+	entry = p->len;
+	add_instructions(p, 1 + below(3));
+	if (inner) {
+		add(p, "\xe8\0\0\0\0", 5);
+		from_inside = p->len;
+	}
+	if (below(3) == 0) {	/* inc [rsp]: a NOP is skipped */
+		if (narrow)
+			add(p, "\xff\x04\x24", 3);
+		else
+			add(p, "\x48\xff\x04\x24", 4);
+	}
+	if (below(4))
+		add(p, "\xc3", 1);
+	else			/* ret 0 */
+		add(p, "\xc2\0\0", 3);
+	if (inner) {		/* the inner function is behind the outer one, and has a NOP before it */
+		put_distance(p, from_inside, p->len);
+		add_instructions(p, 1 + below(2));
+		add(p, "\xc3", 1);
+	}
+	put_distance(p, over, p->len);
+	if (before) {
+		add(p, "\xe8\0\0\0\0\x90\x90", 7);
+		call = p->len - 2;
+	}
+	put_distance(p, call, entry);
+}
+
 /*
  * Straight pieces with forward branches, calls of what follows, and one loop around it all,
  * counted in memory.
@@ -261,11 +360,12 @@ static void program_make(struct program *p)
 	static const u8 count[] = { 0xff, 0x0c, 0x25, 0x00, 0x7f, 0x10, 0x00 };	/* dec dword [LOOP_COUNT] */
 	static const u8 count32[] = { 0xff, 0x0d, 0x00, 0x7f, 0x10, 0x00 };
 
+	p->at = GUEST_CODE + (below(3) ? 0 : 0xfff - below(300));	/* at times across a page */
 	p->len = p->count = 0;
 	add(p, "\xeb\x00", 2);		/* the interpreter's one branch */
 	start = p->len;
 	for (unsigned n = 0; n < pieces; n++) {
-		unsigned kind = below(6), patch = 0;
+		unsigned kind = below(8), patch = 0;
 
 		if (kind == 0) {	/* jcc over the rest */
 			u8 jcc[] = { (u8)(0x70 | below(16)), 0 };
@@ -276,20 +376,25 @@ static void program_make(struct program *p)
 			add(p, "\xe8\0\0\0\0", 5);
 			patch = p->len;
 		} else if (kind == 2) {	/* push imm; ret: to the rest */
-			u32 target = (u32)GUEST_CODE + p->len + 6;
+			u32 target = (u32)p->at + p->len + 6;
 
 			add(p, "\x68", 1);
 			add(p, &target, 4);
 			add(p, "\xc3", 1);
 		} else if (kind == 3) {	/* mov eax, there; jmp rax */
-			u32 target = (u32)GUEST_CODE + p->len + 7;
+			u32 target = (u32)p->at + p->len + 7;
 
 			add(p, "\xb8", 1);
 			add(p, &target, 4);
 			add(p, "\xff\xe0", 2);
+		} else if (kind == 4) {
+			add_function(p);
 		}
-		for (unsigned m = 1 + below(7); m-- > 0;)
-			p->len += random_instruction(p->bytes + p->len), p->count++;
+		for (unsigned m = 1 + below(7); m-- > 0;) {
+			add_instructions(p, 1);
+			if (below(8) == 0)
+				add_pointer_move(p);
+		}
 		if (kind == 0 && p->len - patch < 127) {
 			p->bytes[patch - 1] = (u8)(p->len - patch);
 		} else if (kind == 1) {
@@ -319,9 +424,8 @@ static void program_make(struct program *p)
 /* --- running ------------------------------------------------------------------------------------------ */
 
 static u8 area[2][4096] __attribute__((aligned(64)));
-static u64 xcr0;
 
-static void state_random(void)
+static void state_random(u64 rip)
 {
 	struct guest *g = &machines[0], *h = &machines[1];
 	u64 gpr[16];
@@ -344,7 +448,7 @@ static void state_random(void)
 		memcpy(m->gpr, gpr, sizeof(gpr));
 		m->vmcb->save.rax = gpr[X86_RAX];
 		m->vmcb->save.rsp = gpr[X86_RSP];
-		m->vmcb->save.rip = GUEST_CODE;
+		m->vmcb->save.rip = rip;
 	}
 	g->vmcb->save.rflags = X86_FLAG_1 | (rnd() & X86_FLAGS_ARITH);
 	h->vmcb->save.rflags = g->vmcb->save.rflags;
@@ -370,15 +474,39 @@ static void vectors_random(void)
 	}
 	*(u16 *)(area[0] + 0) = 0x37f;
 	*(u32 *)(area[0] + 24) = 0x1f80;
-	*(u64 *)(area[0] + 512) = 3;
+	*(u64 *)(area[0] + 512) = opmask_at ? 0x23 : 3;
+	for (unsigned n = 0; opmask_at && n < 64; n += 8) {
+		u64 v = rnd();
+
+		memcpy(area[0] + opmask_at + n, &v, 8);
+	}
 	memcpy(area[1], area[0], sizeof(area[0]));
+}
+
+#define INSTRUCTIONS_MAX 1000000u	/* a program that executes more does not end */
+
+#define TICKS_MAX 2000000000ull		/* ... or is slow: locked accesses across cache lines are on some hosts */
+static u64 executed[2];			/* by the last program */
+
+static u64 instructions_of(const struct guest *g)
+{
+	return ((const struct soft_cpu *)g->cpu)->counters.instructions;
 }
 
 static void run_both(u64 exits[2])
 {
 	for (unsigned n = 0; n < 2; n++) {
 		soft_fpu_load(machines[n].cpu, area[n], xcr0);
+		u64 before = instructions_of(&machines[n]);
+		u64 began = __builtin_ia32_rdtsc();	/* no floating point here: the guest's is loaded */
+
 		exits[n] = guest_run(&machines[n]);
+		while (exits[n] == VMEXIT_INTR && instructions_of(&machines[n]) - before < INSTRUCTIONS_MAX &&
+		       __builtin_ia32_rdtsc() - began < TICKS_MAX) {
+			soft_interrupt_ack(machines[n].cpu);
+			exits[n] = guest_run(&machines[n]);
+		}
+		executed[n] = instructions_of(&machines[n]) - before;
 		soft_fpu_save(machines[n].cpu, area[n], xcr0);
 	}
 }
@@ -403,6 +531,8 @@ static const char *difference(const u64 exits[2], u64 flags)
 		return "cr2";
 	if (memcmp(g->memory + DATA, h->memory + DATA, DATA_BYTES))
 		return "memory";
+	if (flags == ~0ull && memcmp(g->memory, h->memory, GUEST_IDT))	/* stray stores, which may be run later */
+		return "low memory";
 	if (memcmp(g->memory + GUEST_STACK - 0x2000, h->memory + GUEST_STACK - 0x2000, 0x2000))
 		return "stack";
 	if (memcmp(area[0] + 160, area[1] + 160, 256) || memcmp(area[0] + 24, area[1] + 24, 4))
@@ -416,8 +546,8 @@ static void report(const struct program *p, const char *what, const u64 exits[2]
 {
 	const struct guest *g = &machines[0], *h = &machines[1];
 
-	fprintf(stderr, "seed %llu: %s differs; exits %llx %llx rip %llx %llx flags %llx (before %llx) %llx %llx cr2 %llx %llx\n",
-		(unsigned long long)seed, what, (unsigned long long)exits[0], (unsigned long long)exits[1],
+	fprintf(stderr, "seed %llu, mode %u: %s differs; exits %llx %llx rip %llx %llx flags %llx (before %llx) %llx %llx cr2 %llx %llx\n",
+		(unsigned long long)seed, narrow * 2u + ((struct soft_cpu *)g->cpu)->translator->exact * 1024u, what, (unsigned long long)exits[0], (unsigned long long)exits[1],
 		(unsigned long long)g->vmcb->save.rip, (unsigned long long)h->vmcb->save.rip, (unsigned long long)(g->vmcb->save.rflags ^ h->vmcb->save.rflags), (unsigned long long)flags,
 		(unsigned long long)g->vmcb->save.rflags, (unsigned long long)h->vmcb->save.rflags,
 		(unsigned long long)g->vmcb->save.cr2, (unsigned long long)h->vmcb->save.cr2);
@@ -432,7 +562,7 @@ static void report(const struct program *p, const char *what, const u64 exits[2]
 
 		if (x86_decode(&i, p->bytes + at, 15, code_bits()) != X86_DECODED)
 			break;
-		fprintf(stderr, "  %lx %-10s", GUEST_CODE + at, x86_op_name(i.op));
+		fprintf(stderr, "  %llx %-10s", (unsigned long long)p->at + at, x86_op_name(i.op));
 		for (unsigned n = 0; n < i.len; n++)
 			fprintf(stderr, " %02x", i.bytes[n]);
 		fprintf(stderr, "\n");
@@ -440,15 +570,15 @@ static void report(const struct program *p, const char *what, const u64 exits[2]
 	}
 }
 
-/* A program that ran into the tick is not compared. */
-static void give_up(int signal)
+/* So that programs that do not end are left: run_both() counts what they executed. */
+static void interrupt_both(int signal)
 {
 	(void)signal;
 	soft_interrupt(machines[0].cpu);
 	soft_interrupt(machines[1].cpu);
 }
 
-static unsigned cases = 20000;
+static unsigned cases = 10000, first;
 
 /* Handlers and tables as they were: stray stores may have hit them. */
 static void tables_restore(struct guest *g)
@@ -471,30 +601,39 @@ static void tables_restore(struct guest *g)
 	}
 }
 
-static void test_random_programs(void)
+/* Machine m did not end, and that is not its own fault: it was slow, or the other one is as long at it. */
+static bool gave_up(const u64 exits[2], unsigned m)
+{
+	return exits[m] == VMEXIT_INTR && (executed[m] < INSTRUCTIONS_MAX || executed[!m] > INSTRUCTIONS_MAX / 4);
+}
+
+static void random_programs(unsigned programs, struct timeval tick)
 {
 	static struct program p;
-	struct itimerval often = { { 1, 0 }, { 1, 0 } }, never = { { 0, 0 }, { 0, 0 } };
+	struct itimerval often = { tick, tick }, never = { { 0, 0 }, { 0, 0 } };
 	unsigned failures = 0, faults = 0, given_up = 0;
 
-	signal(SIGALRM, give_up);
+	signal(SIGALRM, interrupt_both);
 	setitimer(ITIMER_REAL, &often, NULL);
 
-	for (unsigned n = 0; n < cases && failures < 3; n++) {
-		bool exact = n & 1;
+	for (unsigned n = first; n < first + programs && failures < 3; n++) {
+		bool exact = n >> 10 & 1;
 		u64 exits[2], seed = state, before[16], flags, mask = ~0ull;
 		const char *what;
 
 		if (n % 64 == 0)
 			vectors_random();
+		if (n % 1024 == 0)
+			code_reset((struct soft_cpu *)machines[0].cpu);	/* translations of old code in the other mode */
 		((struct soft_cpu *)machines[0].cpu)->translator->exact = exact;
 		narrow = n >> 1 & 1;
 		program_make(&p);
 		for (unsigned m = 0; m < 2; m++) {
-			memcpy(machines[m].memory + GUEST_CODE, p.bytes, p.len);
+			memset(machines[m].memory + GUEST_CODE, 0xf4, 0x3000);	/* no old code */
+			memcpy(machines[m].memory + p.at, p.bytes, p.len);
 			tables_restore(&machines[m]);
 		}
-		state_random();
+		state_random(p.at);
 		for (unsigned m = 0; m < 2; m++) {
 			struct vmcb_save *s = &machines[m].vmcb->save;
 
@@ -507,7 +646,7 @@ static void test_random_programs(void)
 		memcpy(before, machines[0].gpr, sizeof(before));
 		flags = machines[0].vmcb->save.rflags;
 		run_both(exits);
-		if (exits[0] == VMEXIT_INTR || exits[1] == VMEXIT_INTR) {	/* it changed its loop: give up */
+		if (gave_up(exits, 0) || gave_up(exits, 1)) {	/* it changed its loop */
 			soft_interrupt_ack(machines[0].cpu);
 			soft_interrupt_ack(machines[1].cpu);
 			memcpy(machines[0].memory, machines[1].memory, GUEST_BYTES);
@@ -531,7 +670,7 @@ static void test_random_programs(void)
 		if (exits[0] == VMEXIT_SHUTDOWN && !exact)
 			mask = ~X86_FLAGS_ARITH;
 		/* flags that the code behind a store overwrites are dead, though the store change that code */
-		if (!exact && memcmp(machines[1].memory + GUEST_CODE, p.bytes, p.len))
+		if (!exact && memcmp(machines[1].memory + p.at, p.bytes, p.len))
 			mask = ~X86_FLAGS_ARITH;
 		what = difference(exits, mask);
 		if (what) {
@@ -539,6 +678,7 @@ static void test_random_programs(void)
 			report(&p, what, exits, seed, before, flags);
 		}
 		if (mask != ~0ull) {		/* later programs may read such frames */
+			memcpy(machines[0].memory, machines[1].memory, GUEST_IDT);
 			u64 rsp = machines[0].vmcb->save.rsp, from = rsp < 64 ? 0 : rsp - 64;
 
 			if (from < GUEST_BYTES - 1024)
@@ -550,14 +690,24 @@ static void test_random_programs(void)
 		machines[m].vmcb->save.cpl = 0;
 	}
 	narrow = false;
-	printf("%u programs, %u ended in faults; %llu blocks translated\n", cases, faults,
+	printf("%u programs, %u ended in faults; %llu blocks translated\n", programs, faults,
 	       (unsigned long long)((struct soft_cpu *)machines[0].cpu)->counters.blocks);
 	setitimer(ITIMER_REAL, &never, NULL);
 	soft_interrupt_ack(machines[0].cpu);
 	soft_interrupt_ack(machines[1].cpu);
 	EXPECT_EQ(failures, 0);
-	EXPECT(given_up < 20 + cases / 1000);
-	EXPECT(((struct soft_cpu *)machines[0].cpu)->counters.blocks > cases / 4);
+	EXPECT(given_up < 20 + programs / 1000);
+	EXPECT(((struct soft_cpu *)machines[0].cpu)->counters.blocks > programs / 4);
+}
+
+static void test_random_programs(void)
+{
+	random_programs(cases, (struct timeval){ 0, 20000 });
+}
+
+static void test_random_programs_that_are_interrupted(void)
+{
+	random_programs(cases / 10, (struct timeval){ 0, 50 });
 }
 
 /* --- code that changes, crosses pages, and is interrupted ------------------------------------------------- */
@@ -568,7 +718,8 @@ static void both_with(const u8 *code, const u8 *end, u64 at, u64 rbx)
 	u64 exits[2];
 	const char *what;
 
-	state_random();
+	state_random(at);
+	memcpy(machines[0].memory, machines[1].memory, GUEST_IDT);
 	for (unsigned n = 0; n < 2; n++) {
 		machines[n].gpr[X86_RBX] = rbx;
 		memcpy(machines[n].memory + at, code, (size_t)(end - code));
@@ -830,12 +981,20 @@ int main(int argc, char **argv)
 		cases = (unsigned)strtoul(argv[1], NULL, 0);
 	if (argc > 2)
 		state = strtoull(argv[2], NULL, 0);
+	if (argc > 3)
+		first = (unsigned)strtoul(argv[3], NULL, 0);
 	soft_cpuid(0xd, 0, out);
 	xcr0 = out[0] & 7;
+	if ((out[0] & 0xe0) == 0xe0) {
+		xcr0 |= 0xe0;
+		soft_cpuid(0xd, 5, out);
+		opmask_at = out[1];
+	}
 	translate_warm_at = 0;
 	machine_make(&machines[0], true);
 	machine_make(&machines[1], false);
 	TEST(test_random_programs);
+	TEST(test_random_programs_that_are_interrupted);
 	TEST(test_code_that_changes_itself);
 	TEST(test_code_that_changes_by_an_alias);
 	TEST(test_code_that_others_change);

@@ -62,8 +62,9 @@ static unsigned translate(const u8 *code, u64 len, u64 rip)
 
 	memcpy(g.memory + rip, code, len);
 	memcpy(g.memory + rip + len, "\x85\xc0\xf4", 3);
+	memcpy(g.memory + rip + 64, "\x85\xc0\xf4", 3);	/* where branches lead: the path goes on there */
 	view = code_view_at(g.cpu, SOFT_SUPERVISOR, rip);
-	block = view ? translate_block(g.cpu, SOFT_SUPERVISOR, rip, view) : NULL;
+	block = view ? translate_block(g.cpu, SOFT_SUPERVISOR, rip, view, false) : NULL;
 	return block ? count_host(t->code.run + block->body) : 0;
 }
 
