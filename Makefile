@@ -118,7 +118,7 @@ tests_dev_kvm := $(addprefix $(BUILD)/tests/dev-kvm/,$(notdir $(basename $(wildc
 dev_kvm_archives := $(foreach f,x86 base,$(call archive_of,$(f)))
 dev_kvm_link = @mkdir -p $(@D) && echo "  CCLD    $< (/dev/kvm)" && \
 	$(CC) $(CFLAGS_ALL) -DTINY_DEV_KVM -static -o $@ $< tests/module/dev_kvm.c $(dev_kvm_archives)
-$(tests_dev_kvm): tests/module/dev_kvm.c tests/guest/tiny.h tests/test.h $(dev_kvm_archives)
+$(tests_dev_kvm): tests/module/dev_kvm.c $(wildcard tests/guest/*.h) api/ioctl.def tests/test.h $(dev_kvm_archives)
 $(BUILD)/tests/dev-kvm/%: tests/guest/%.c
 	$(dev_kvm_link)
 $(BUILD)/tests/dev-kvm/%: tests/module/%.c

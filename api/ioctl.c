@@ -44,6 +44,12 @@ static int absent(struct call *c)
 	return -ENOTTY;
 }
 
+static int absent_einval(struct call *c)
+{
+	(void)c;
+	return -EINVAL;
+}
+
 /* --- the system -------------------------------------------------------------- */
 
 static int api_version(struct call *c)
@@ -302,16 +308,24 @@ static int set_user_memory_region(struct call *c)
 	return LOCKED(c, slot_set(c->vm, c->data));
 }
 
-/* A limit on shadow pages: accepted, as nested paging needs none. */
+/* A limit on shadow pages: remembered, as nested paging needs none. */
 static int set_nr_mmu_pages(struct call *c)
 {
-	return c->arg < 64 ? -EINVAL : 0;
+	if (c->arg < 64)
+		return -EINVAL;
+	c->vm->mmu_pages = c->arg;
+	return 0;
 }
 
+/* Unless set, KVM's 2 % of the memory, and 64 at least. */
 static int get_nr_mmu_pages(struct call *c)
 {
-	(void)c;
-	return 0;
+	u64 pages;
+
+	if (c->vm->mmu_pages)
+		return (int)(c->vm->mmu_pages & 0x7fffffff);
+	pages = LOCKED(c, (int)MIN_OF(slot_pages(c->vm) / 50, 0x7fffffffull));
+	return (int)MAX_OF(pages, 64u);
 }
 
 static int get_dirty_log(struct call *c)
@@ -339,10 +353,15 @@ static int set_tss_addr(struct call *c)
 
 static int set_identity_map_addr(struct call *c)
 {
+	u64 address;
+	int r;
+
 	if (atomic_load_acquire(&c->vm->vcpu_count))
 		return -EINVAL;
-	c->vm->identity_map_address = *(u64 *)c->data;
-	return 0;
+	r = host_copy_in(&address, c->arg, sizeof(address));
+	if (!r)
+		c->vm->identity_map_address = address;
+	return r;
 }
 
 static int set_boot_cpu_id(struct call *c)
@@ -408,6 +427,26 @@ static int set_gsi_routing(struct call *c)
 static int set_msr_filter(struct call *c)
 {
 	return LOCKED(c, msr_filter_set(c->vm, c->data));
+}
+
+#define PMU_EVENTS_MAX 300u
+
+/* There is no counter to filter: it is checked, and then it is kept. */
+static int set_pmu_event_filter(struct call *c)
+{
+	struct kvm_pmu_event_filter f;
+	u64 event;
+	int r = host_copy_in(&f, c->arg, sizeof(f));
+
+	if (r)
+		return r;
+	if ((f.action != KVM_PMU_EVENT_ALLOW && f.action != KVM_PMU_EVENT_DENY) || f.flags)
+		return -EINVAL;
+	if (f.nevents > PMU_EVENTS_MAX)
+		return -E2BIG;
+	for (u32 n = 0; !r && n < f.nevents; n++)
+		r = host_copy_in(&event, c->arg + sizeof(f) + n * sizeof(event), sizeof(event));
+	return r;
 }
 
 static int signal_msi(struct call *c)
@@ -567,7 +606,19 @@ static int get_lapic(struct call *c)
 
 static int set_lapic(struct call *c)
 {
-	return c->v->lapic ? lapic_set(c->v, c->data) : -EINVAL;
+	struct kvm_lapic_state *state;
+	int r;
+
+	if (!c->v->lapic)
+		return -EINVAL;
+	state = host_alloc(sizeof(*state), 0);
+	if (!state)
+		return -ENOMEM;
+	r = host_copy_in(state, c->arg, sizeof(*state));
+	if (!r)
+		r = lapic_set(c->v, state);
+	host_free(state);
+	return r;
 }
 
 static int get_xsave(struct call *c)
@@ -717,13 +768,22 @@ static int vcpu_get_tsc(struct call *c)
 
 static int tpr_access_reporting(struct call *c)
 {
-	(void)c;
-	return 0;
+	return ((const struct kvm_tpr_access_ctl *)c->data)->flags ? -EINVAL : 0;
 }
 
+/* Where a 32-bit guest's TPR is to be kept: not used, but it must be memory. */
 static int set_vapic_addr(struct call *c)
 {
-	return c->v->lapic ? 0 : -EINVAL;
+	u64 gpa;
+	u32 word;
+	int r;
+
+	if (!c->v->lapic)
+		return -EINVAL;
+	r = host_copy_in(&gpa, c->arg, sizeof(gpa));
+	if (r)
+		return r;
+	return gpa && guest_read(c->vm, gpa, &word, sizeof(word)) ? -EINVAL : 0;
 }
 
 static int setup_mce(struct call *c)

@@ -89,6 +89,7 @@ static const struct { u32 capability; int answer; } constants[] = {
 	{ KVM_CAP_X86_DISABLE_EXITS, EXITS_CAN_BE_DISABLED },
 	{ KVM_CAP_MSR_PLATFORM_INFO, 1 }, { KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 },
 	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1 }, { KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
+	{ KVM_CAP_PMU_EVENT_FILTER, 1 }, { KVM_CAP_HALT_POLL, 1 }, { KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 1 },
 	{ KVM_CAP_SYS_ATTRIBUTES, 1 }, { KVM_CAP_PCI_SEGMENT, 1 }, { KVM_CAP_VAPIC, 1 },
 };
 
@@ -140,9 +141,9 @@ static int x2apic_api_enable(struct vm *vm, u64 flags)
 
 static int split_irqchip_enable(struct vm *vm, u64 pins)
 {
-	if (pins > 24 || atomic_load_acquire(&vm->vcpu_count))
+	if (pins > (u64)vm_capability(vm, KVM_CAP_IRQ_ROUTING))
 		return -EINVAL;
-	if (vm->irq.pic || vm->split_irqchip)
+	if (vm->irq.pic || vm->split_irqchip || atomic_load_acquire(&vm->vcpu_count))
 		return -EEXIST;
 	vm->split_irqchip = true;
 	vm->irq.split_pins = (u32)pins;
@@ -200,10 +201,12 @@ int vm_enable_capability(struct vm *vm, const struct kvm_enable_cap *cap)
 		vm->exit_on_emulation_failure = cap->args[0];
 		return 0;
 	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
-		if (cap->args[0] & ~1ull)
-			return -EINVAL;
 		vm->triple_fault_event = cap->args[0];
 		return 0;
+	case KVM_CAP_HALT_POLL:			/* a sleeping vCPU never polls */
+		return 0;
+	case KVM_CAP_VM_DISABLE_NX_HUGE_PAGES:	/* there is no such mitigation to switch off */
+		return cap->args[0] || atomic_load_acquire(&vm->vcpu_count) ? -EINVAL : 0;
 	case KVM_CAP_MAX_VCPU_ID:
 		if (!cap->args[0] || cap->args[0] > VM_MAX_VCPU_ID ||
 		    (vm->max_vcpu_ids && vm->max_vcpu_ids != cap->args[0]))

@@ -304,7 +304,7 @@ static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *args)
 	int r;
 
 	if (!irq_chip_in_kernel(vm))
-		return -EAGAIN;
+		return -EINVAL;
 	if (resample && vm->split_irqchip)
 		return -EINVAL;
 	e = eventfds_of(vm);

@@ -198,7 +198,7 @@ int vcpu_get_fpu(struct vcpu *v, struct kvm_fpu *fpu)
 	l = legacy(state);
 	*fpu = (struct kvm_fpu){
 		.fcw = l->fcw, .fsw = l->fsw, .ftwx = l->ftw, .last_opcode = l->fop,
-		.last_ip = l->fip, .last_dp = l->fdp, .mxcsr = l->mxcsr,
+		.last_ip = l->fip, .last_dp = l->fdp,
 	};
 	__builtin_memcpy(fpu->fpr, l->st, sizeof(fpu->fpr));
 	__builtin_memcpy(fpu->xmm, l->xmm, sizeof(fpu->xmm));
@@ -216,7 +216,7 @@ int vcpu_set_fpu(struct vcpu *v, const struct kvm_fpu *fpu)
 	l->fop = fpu->last_opcode;
 	l->fip = fpu->last_ip;
 	l->fdp = fpu->last_dp;
-	l->mxcsr = fpu->mxcsr & MXCSR_VALID;	/* as KVM: kept loadable, not refused */
+	/* As KVM: MXCSR is not in it, in either direction. */
 	__builtin_memcpy(l->st, fpu->fpr, sizeof(l->st));
 	__builtin_memcpy(l->xmm, fpu->xmm, sizeof(l->xmm));
 	l->xstate_bv |= XCR0_X87 | XCR0_SSE;

@@ -62,7 +62,7 @@ int irq_msi(struct vm *vm, const struct kvm_msi *msi)
 {
 	struct lapic_message m;
 
-	if (!irq_chip_in_kernel(vm) || msi->flags || !msi_is_valid(vm, msi->address_hi))
+	if (!irq_chip_in_kernel(vm) || !msi_is_valid(vm, msi->address_hi))
 		return -EINVAL;
 	msi_message(vm, msi->address_lo, msi->address_hi, msi->data, &m);
 	return lapic_deliver(vm, NULL, &m);
@@ -207,8 +207,6 @@ static int route_parse(const struct vm *vm, const struct kvm_irq_routing_entry *
 		r->data = e->u.msi.data;
 		return 0;
 	case KVM_IRQ_ROUTING_HV_SINT:
-		if (e->u.hv_sint.sint >= HYPERV_SINTS)
-			return -EINVAL;
 		r->is_sint = true;
 		r->address_lo = e->u.hv_sint.vcpu;
 		r->data = e->u.hv_sint.sint;
@@ -451,12 +449,13 @@ int irq_get_chip(struct vm *vm, struct kvm_irqchip *chip)
 		return -ENXIO;
 	if (id >= KVM_NR_IRQCHIPS)
 		return -EINVAL;
-	__builtin_memset(chip, 0, sizeof(*chip));
-	chip->chip_id = id;
-	if (id == KVM_IRQCHIP_IOAPIC)
+	if (id == KVM_IRQCHIP_IOAPIC) {
+		__builtin_memset(&chip->chip.ioapic, 0, sizeof(chip->chip.ioapic));
 		ioapic_get(vm->irq.ioapic, &chip->chip.ioapic);
-	else
+	} else {
+		__builtin_memset(&chip->chip.pic, 0, sizeof(chip->chip.pic));
 		pic_get(vm->irq.pic, id, &chip->chip.pic);
+	}
 	return 0;
 }
 

@@ -145,6 +145,9 @@ static int state_set(struct vcpu *v, const struct kvm_nested_state *state)
 	return v->vm->be->nested_set(v, state);
 }
 
+#define NESTED_FLAGS (KVM_STATE_NESTED_RUN_PENDING | KVM_STATE_NESTED_GUEST_MODE | KVM_STATE_NESTED_EVMCS | \
+		      KVM_STATE_NESTED_MTF_PENDING | KVM_STATE_NESTED_GIF_SET)
+
 int nested_state_set(struct vcpu *v, u64 address)
 {
 	struct kvm_nested_state head, *state;
@@ -152,7 +155,8 @@ int nested_state_set(struct vcpu *v, u64 address)
 
 	if (r)
 		return r;
-	if (head.size < sizeof(head))
+	if (head.size < sizeof(head) || (head.flags & ~NESTED_FLAGS) ||
+	    (head.flags & (KVM_STATE_NESTED_RUN_PENDING | KVM_STATE_NESTED_GUEST_MODE)) == KVM_STATE_NESTED_RUN_PENDING)
 		return -EINVAL;
 	state = host_alloc(NESTED_STATE_BYTES, 0);
 	if (!state)

@@ -188,7 +188,9 @@ int vcpu_set_sregs2(struct vcpu *v, const struct kvm_sregs2 *sregs)
 {
 	struct kvm_sregs s = { 0 };
 
-	if (sregs->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID)
+	bool pae = (sregs->cr0 & X86_CR0_PG) && (sregs->cr4 & X86_CR4_PAE) && !(sregs->efer & X86_EFER_LMA);
+
+	if (sregs->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID || (sregs->flags && !pae))
 		return -EINVAL;
 	__builtin_memcpy(&s, sregs, SREGS_COMMON_BYTES);
 	return sregs_set(v, &s);
@@ -230,6 +232,9 @@ int vcpu_get_events(struct vcpu *v, struct kvm_vcpu_events *e)
 		e->exception.injected = q->exception.injected || q->exception.pending;
 		e->exception.pending = e->exception.injected;
 	}
+	/* RIP is still at INT3 or INTO: it will be met again. */
+	if (q->exception.vector == X86_BP || q->exception.vector == X86_OF)
+		e->exception.injected = e->exception.pending = 0;
 	e->exception.nr = q->exception.vector;
 	e->exception.has_error_code = q->exception.has_error;
 	e->exception.error_code = q->exception.error;
@@ -264,7 +269,7 @@ static bool events_are_valid(struct vcpu *v, const struct kvm_vcpu_events *e)
 		if (!v->vm->exception_payload || (e->exception.pending && e->exception.injected))
 			return false;
 	}
-	if ((e->exception.injected || e->exception.pending) &&
+	if ((e->exception.injected || (e->flags & KVM_VCPUEVENT_VALID_PAYLOAD && e->exception.pending)) &&
 	    (e->exception.nr > 31 || e->exception.nr == X86_NMI))
 		return false;
 	return true;
@@ -312,6 +317,7 @@ int vcpu_set_events(struct vcpu *v, const struct kvm_vcpu_events *e)
 
 int vcpu_get_mp_state(struct vcpu *v, struct kvm_mp_state *s)
 {
+	vcpu_apic_events_accept(v);
 	s->mp_state = atomic_load_acquire(&v->mp_state);
 	return 0;
 }
@@ -336,12 +342,6 @@ int vcpu_set_mp_state(struct vcpu *v, const struct kvm_mp_state *s)
 
 int vcpu_set_guest_debug(struct vcpu *v, const struct kvm_guest_debug *d)
 {
-	u32 known = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |
-		    KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |
-		    KVM_GUESTDBG_BLOCKIRQ;
-
-	if (d->control & ~known)
-		return -EINVAL;
 	if (d->control & (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)) {
 		if (v->events.exception.pending)
 			return -EBUSY;
@@ -370,7 +370,7 @@ int vcpu_translate(struct vcpu *v, struct kvm_translation *t)
 	v->x.cr2 = cr2;
 	v->x.fault = fault;
 	host_srcu_leave(&v->vm->srcu, cookie);
-	*t = (struct kvm_translation){ .linear_address = linear };
+	t->usermode = 0;
 	t->valid = r == X86_OK;
 	t->physical_address = r == X86_OK ? gpa : ~0ull;
 	t->writeable = 1;

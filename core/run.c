@@ -767,8 +767,7 @@ static bool wakes(void *arg)
 	}
 }
 
-/* INIT and SIPI that other processors sent. */
-static void apic_events_accept(struct vcpu *v)
+void vcpu_apic_events_accept(struct vcpu *v)
 {
 	u32 sipi;
 
@@ -807,7 +806,7 @@ static enum next block(struct vcpu *v)
 	if (r == -EINTR)
 		return leave_for_signal(v);
 	clock_steal_begin(v);
-	apic_events_accept(v);
+	vcpu_apic_events_accept(v);
 	if (atomic_load_acquire(&v->mp_state) == KVM_MP_STATE_HALTED && event_wakes(v)) {
 		VCPU_COUNT(v, halt_wakeup);
 		vcpu_request(v, REQ_EVENT);
@@ -827,7 +826,7 @@ static void loop(struct vcpu *v)
 
 	do {
 		if (atomic_load_acquire(&v->pending_init) || atomic_load_acquire(&v->pending_sipi))
-			apic_events_accept(v);
+			vcpu_apic_events_accept(v);
 		if (atomic_load_acquire(&v->mp_state) == KVM_MP_STATE_RUNNABLE)
 			next = enter_and_handle(v);
 		else
@@ -906,7 +905,7 @@ static int wait_for_init(struct vcpu *v)
 		return -EINTR;
 	if (block(v) == NEXT_LEAVE)
 		return v->run_result;
-	apic_events_accept(v);
+	vcpu_apic_events_accept(v);
 	return -EAGAIN;
 }
 

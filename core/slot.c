@@ -314,6 +314,16 @@ int slot_set(struct vm *vm, const struct kvm_userspace_memory_region *region)
 	return r;
 }
 
+u64 slot_pages(struct vm *vm)
+{
+	u64 pages = 0;
+
+	for (u32 space = 0; vm->slots && space < SLOT_SPACES; space++)
+		for (u32 n = 0; n < vm->slots->space[space].count; n++)
+			pages += vm->slots->space[space].by_gfn[n]->pages;
+	return pages;
+}
+
 void slots_free(struct vm *vm)
 {
 	struct slots *slots = vm->slots;

@@ -36,6 +36,7 @@ struct slots {
 
 /* KVM_SET_USER_MEMORY_REGION: -EINVAL, -EEXIST (overlap), -ENOMEM.  vm->lock held.  [sleep] */
 int  slot_set(struct vm *vm, const struct kvm_userspace_memory_region *region);
+u64  slot_pages(struct vm *vm);			/* of all slots.  vm->lock held */
 void slots_free(struct vm *vm);			/* [sleep] at the end */
 
 /* Inside vm->srcu.  NULL if no slot has it. */

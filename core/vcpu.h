@@ -174,6 +174,9 @@ int  vcpu_create(struct vm *vm, u32 id, void *run, struct vcpu **v);
 void vcpu_destroy(struct vcpu *v);		/* [sleep] after its last use */
 void vcpu_reset(struct vcpu *v, bool init);	/* [sleep] power-up, or INIT */
 
+/* INIT and SIPI that other processors sent.  v->lock held.  [sleep] */
+void vcpu_apic_events_accept(struct vcpu *v);
+
 /* KVM_RUN: 0 with run->exit_reason, -EINTR, -errno.  v->lock held.  [sleep] */
 int  vcpu_run(struct vcpu *v);
 

@@ -70,6 +70,7 @@ struct vm {
 	u32 bus_lock_exit, notify;
 	u32 disabled_exits;		/* KVM_X86_DISABLE_EXITS_* */
 	u32 max_vcpu_ids;
+	u64 mmu_pages;			/* KVM_SET_NR_MMU_PAGES; 0: not set */
 	u64 *stat;			/* by enum vm_stat, core/stat.def; stat_own, or what a door shows */
 	u64 stat_own[32];
 };

@@ -181,7 +181,7 @@ static void irq_refusals(void)
 	u64 held;
 
 	machine_create();
-	EXPECT_EQ(irq(50, 4, 0, 0), -EAGAIN);		/* no chips */
+	EXPECT_EQ(irq(50, 4, 0, 0), -EINVAL);		/* no chips */
 	EXPECT_EQ(irq(50, 4, KVM_IRQFD_FLAG_DEASSIGN, 0), 0);
 	machine_destroy();
 

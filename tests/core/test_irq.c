@@ -127,8 +127,8 @@ static void msis(void)
 	start(4, true);
 	EXPECT_EQ(irq_msi(&chips.vm, &msi), 1);
 	EXPECT_EQ(apic_take(0), 0x35);
-	msi.flags = 1;
-	EXPECT_EQ(irq_msi(&chips.vm, &msi), -EINVAL);
+	msi.flags = KVM_MSI_VALID_DEVID;	/* of no meaning here, and KVM lets it pass */
+	EXPECT(irq_msi(&chips.vm, &msi) >= 0);
 	msi = (struct kvm_msi){ .address_lo = 0xfeeff000, .data = 0x46 };
 	EXPECT_EQ(irq_msi(&chips.vm, &msi), 4);
 	for (unsigned n = 0; n < 4; n++) {

@@ -320,9 +320,7 @@ static void a_triple_fault_is_an_event_if_asked(void)
 
 	script_create(false);
 	EXPECT_EQ(vcpu_set_events(script.v, &e), -EINVAL);
-	EXPECT_EQ(vm_enable_capability(script.vm, &cap), -EINVAL);
-	cap.args[0] = 1;
-	EXPECT_EQ(vm_enable_capability(script.vm, &cap), 0);
+	EXPECT_EQ(vm_enable_capability(script.vm, &cap), 0);	/* as KVM: anything but 0 */
 	EXPECT_EQ(vcpu_set_events(script.v, &e), 0);
 	EXPECT_EQ(vcpu_get_events(script.v, &e), 0);
 	EXPECT(e.flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
