@@ -623,6 +623,18 @@ static bool may_pause(const struct vcpu *v)
 	return v->emulate.in_used == v->emulate.in_count;
 }
 
+/* INT3 and INTO, which come here if a task gate is behind them: RIP goes past them, as for INT n. */
+static enum x86_result trap_deliver(struct x86 *x)
+{
+	struct x86_event event;
+	enum x86_result r;
+
+	x86_fault_event(x, &event);
+	r = x86_deliver(x, &event);
+	x->delivering.valid = false;
+	return r;
+}
+
 /* Attempt the instruction (again); iterate while it is a REP that nobody interrupts. */
 static enum emulated attempt(struct vcpu *v)
 {
@@ -643,6 +655,8 @@ static enum emulated attempt(struct vcpu *v)
 		x->debug_hits = 0;
 		x->string_budget = 1;
 		r = x86_execute(x, &em->insn);
+		if (r == X86_FAULT && x->fault.trap && !x->fault.icebp)
+			r = trap_deliver(x);
 		page_release(v);
 		if (r != X86_OK && r != X86_REPEAT && r != X86_HALT)
 			break;

@@ -31,7 +31,8 @@ enum {
 	MSR_MISC_FEATURES = 0x140, MSR_MCG_CAP = 0x179, MSR_MCG_STATUS, MSR_MCG_CTL, MSR_PERF_STATUS = 0x198, MSR_PERF_CTL,
 	MSR_MISC_ENABLE = 0x1a0, MSR_POWER_CTL = 0x1fc, MSR_LBR_FROM = 0x1db, MSR_LBR_TO, MSR_INT_FROM, MSR_INT_TO,
 	MSR_MTRR_VARIABLE = 0x200, MSR_MTRR_FIX64K = 0x250, MSR_MTRR_FIX16K = 0x258,
-	MSR_MTRR_FIX4K = 0x268, MSR_MTRR_DEF_TYPE = 0x2ff, MSR_MC0_CTL = 0x400,
+	MSR_MTRR_FIX4K = 0x268, MSR_MTRR_DEF_TYPE = 0x2ff,
+	MSR_PERF_CAPABILITIES = 0x345, MSR_MC0_CTL = 0x400,
 	MSR_RAPL_UNIT = 0x606, MSR_PP0_STATUS = 0x639, MSR_PP1_STATUS = 0x641, MSR_PKG_STATUS = 0x611,
 	MSR_DRAM_STATUS = 0x619, MSR_XSS = 0xda0,
 	MSR_EVNTSEL0 = 0xc0010000, MSR_PERFCTR0 = 0xc0010004,
@@ -456,6 +457,9 @@ int msr_get(struct vcpu *v, u32 index, u64 *data, bool host)
 	case MSR_UCODE_REV:
 		*data = v->microcode_revision;
 		return 0;
+	case MSR_PERF_CAPABILITIES:	/* exists for clients only, since CPUID has no PDCM */
+		*data = 0;
+		return host ? 0 : GP;
 	case MSR_MCG_CTL:
 		if (!(v->mcg_cap & BIT_U64(8)) && !host)
 			return GP;
@@ -546,6 +550,8 @@ int msr_set(struct vcpu *v, u32 index, u64 data, bool host)
 	case MSR_POWER_CTL:
 		v->power_ctl = data;
 		return 0;
+	case MSR_PERF_CAPABILITIES:
+		return host && !data ? 0 : GP;
 	case MSR_UCODE_REV:
 		if (host)
 			v->microcode_revision = data;
@@ -604,7 +610,7 @@ static const u32 saved[] = {
 };
 
 /* What depends on the host rather than on a vCPU. */
-static const u32 features[] = { MSR_UCODE_REV, MSR_DE_CFG };
+static const u32 features[] = { MSR_UCODE_REV, MSR_DE_CFG, MSR_PERF_CAPABILITIES };
 
 static int list_copy(u32 *out, u32 *count, const u32 *list, u32 length)
 {
@@ -635,6 +641,9 @@ int msr_feature_get(u32 index, u64 *data)
 		return 0;
 	case MSR_DE_CFG:
 		*data = BIT_U64(1);
+		return 0;
+	case MSR_PERF_CAPABILITIES:	/* there are no performance counters */
+		*data = 0;
 		return 0;
 	}
 	return GP;

@@ -149,6 +149,15 @@ static void every_listed_msr_can_be_saved_and_restored(void)
 
 		EXPECT_EQ(msr_feature_get(list[n], &value), 0);
 	}
+
+	u64 value = 1;			/* PERF_CAPABILITIES: nothing, and none of the guest's business */
+
+	EXPECT_EQ(msr_feature_get(0x345, &value), 0);
+	EXPECT_EQ(value, 0);
+	EXPECT_EQ(msr_get(script.v, 0x345, &value, true), 0);
+	EXPECT(msr_get(script.v, 0x345, &value, false));
+	EXPECT_EQ(msr_set(script.v, 0x345, 0, true), 0);
+	EXPECT(msr_set(script.v, 0x345, 1, true));
 	script_destroy();
 }
 

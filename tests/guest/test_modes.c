@@ -292,6 +292,30 @@ static void a_page_fault_through_a_task_gate(struct tiny *t)
 	EXPECT_EQ(tiny_get(t, TINY_TSS + 0x20, 4), TINY_CODE);
 }
 
+/* INTO and INT3 are done with when their tasks return. */
+CODE32(trap_task, "mov $0x7f, %al\n" "add $1, %al\n" "into\n" "mov $7, %ecx\n" "int3\n" "mov $8, %edi\n" DONE
+		  "trap_task_code: 1: inc %ebx\n" "iret\n" "jmp 1b\n")
+LABEL(trap_task_code)
+
+static void traps_through_a_task_gate(struct tiny *t)
+{
+	tiny_put(t, TINY_GDT + 0x60, 8, 0x0000890000000067 | TASK2 << 16);
+	tiny_put(t, TINY_IDT + 8 * X86_OF, 8, gate(0x60, 0, 0x85, 0));
+	tiny_put(t, TINY_IDT + 8 * X86_BP, 8, gate(0x60, 0, 0x85, 0));
+	tiny_put(t, TINY_TSS + 0x1c, 4, TINY_PD32);
+	tiny_put(t, TASK2 + 0x1c, 4, TINY_PD32);
+	tiny_put(t, TASK2 + 0x20, 4, AT(trap_task, trap_task_code));
+	tiny_put(t, TASK2 + 0x24, 4, 2);
+	tiny_put(t, TASK2 + 0x38, 4, 0x5a000);
+	for (unsigned n = 0; n < 4; n++)
+		tiny_put(t, TASK2 + 0x48 + 4 * n, 4, n == 1 ? SEL_CODE32 : SEL_DATA);
+	EXPECT_DONE(t, 0);
+	EXPECT_EQ(tiny_regs(t, 0).rcx, 7);
+	EXPECT_EQ(tiny_regs(t, 0).rdi, 8);
+	EXPECT_EQ(tiny_get(t, TASK2 + 0x34, 4), 2);	/* EBX: it ran twice */
+	EXPECT_EQ(tiny_sregs(t, 0).tr.selector, SEL_TSS);
+}
+
 /* --- faults in the middle of strings ------------------------------------------------------------------ */
 
 CODE64(string_fault,
@@ -486,6 +510,7 @@ static void all(void)
 	TINY_TEST(TINY_32, sysenters, sysenter_and_sysexit);
 	TINY_TEST(TINY_32_PAGED, tasks, task_switches);
 	TINY_TEST(TINY_32_PAGED, fault_task, a_page_fault_through_a_task_gate);
+	TINY_TEST(TINY_32_PAGED, trap_task, traps_through_a_task_gate);
 	TINY_TEST(TINY_64, string_fault, a_fault_in_rep_movs_shows_how_far_it_came);
 	TINY_TEST(TINY_64, string_wide, long_strings);
 	TINY_TEST(TINY_64, self_modifying, code_that_changes_itself);
