@@ -12,152 +12,12 @@
  *
  *   test_exec_native [STATES [SEED]]	states a form, default 1000
  */
-#include <signal.h>
-#include <stdint.h>
-#include <sys/mman.h>
-#include <ucontext.h>
-#include <unistd.h>
 #include <cpuid.h>
 
-#include "tests/test.h"
-#include "x86/exec.h"
+#include "tests/x86/native.h"
 #include "x86/feature.h"
 
-#define BUFFER_BYTES	8192u
-#define MIDDLE		(BUFFER_BYTES / 2)
-#define CODE_BYTES	4096u
-#define USER_CS		0x33		/* Linux's 64-bit and 32-bit user code segments */
-#define USER_CS_32	0x23
 #define PER_ENCODING	50u
-
-/* What the stub loads and stores. */
-struct native {
-	u64 in[16], in_flags, out[16], out_flags, host_rsp, taken;
-};
-
-static u8 *code;		/* the stub */
-static u8 *buffer;		/* what memory operands are in */
-static struct native *native;
-static u8 *insn_at, *fall_at, *taken_at, *fault_at;	/* in code */
-static u8 *insn32_at;		/* where instructions of 32-bit code are */
-static volatile bool faulted;
-static u64 seed = 1;
-
-static u64 random_u64(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed * 0x2545f4914f6cdd1dull;
-}
-
-static unsigned random_below(unsigned n) { return (unsigned)(random_u64() >> 33) % n; }
-
-/* Values at which carries, signs and overflows happen are as likely as others. */
-static u64 random_value(void)
-{
-	static const u64 special[] = {0,	  1,	      2,	 0x7f,	     0x80,
-				      0xff,	  0x7fff,     0x8000,	 0xffff,     0x7fffffff,
-				      0x80000000, 0xffffffff, INT64_MAX, 1ull << 63, ~0ull,
-				      0x99,	  0x100};
-
-	switch (random_below(4)) {
-	case 0: return special[random_below(ARRAY_LEN(special))];
-	case 1: return random_u64() >> random_below(64);
-	case 2: return (u64)((s64)random_u64() >> random_below(64));
-	default: return random_u64();
-	}
-}
-
-/* -- the stub ------------------------------------------------------------------------- */
-static u8 *emit(u8 *p, unsigned count, ...)
-{
-	__builtin_va_list ap;
-
-	__builtin_va_start(ap, count);
-	while (count--)
-		*p++ = (u8)__builtin_va_arg(ap, int);
-	__builtin_va_end(ap);
-	return p;
-}
-
-/* The distance from behind itself to where. */
-static u8 *emit_relative(u8 *p, const void *where)
-{
-	s32 distance = (s32)((intptr_t)where - (intptr_t)(p + 4));
-
-	memcpy(p, &distance, 4);
-	return p + 4;
-}
-
-/* op [rip + where], with reg; REX.W */
-static u8 *emit_rip(u8 *p, u8 op, unsigned reg, const void *where)
-{
-	p = emit(p, 3, 0x48 | (reg & 8) >> 1, op, 5 | (reg & 7) << 3);
-	return emit_relative(p, where);
-}
-
-static u8 *emit_epilogue(u8 *p, bool taken)
-{
-	for (unsigned r = 0; r < 16; r++)
-		p = emit_rip(p, 0x89, r, &native->out[r]);
-	p = emit_rip(p, 0x8b, 4, &native->host_rsp);
-	p = emit(p, 1, 0x9c);					/* pushfq */
-	p = emit(p, 1, 0x58);					/* pop rax */
-	p = emit_rip(p, 0x89, 0, &native->out_flags);
-	p = emit(p, 1, 0xfc);					/* cld */
-	p = emit(p, 5, 0xb8, taken, 0, 0, 0);			/* mov eax, taken */
-	p = emit_rip(p, 0x89, 0, &native->taken);
-	return emit(p, 11, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3);
-}
-
-static void stub_make(void)
-{
-	u8 *p = emit(code, 10, 0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57);
-
-	p = emit_rip(p, 0x89, 4, &native->host_rsp);
-	p = emit_rip(p, 0x8b, 0, &native->in_flags);
-	p = emit(p, 2, 0x50, 0x9d);				/* push rax; popfq */
-	for (unsigned r = 0; r < 16; r++)
-		p = emit_rip(p, 0x8b, r, &native->in[r]);
-	insn_at = p;
-	fault_at = emit_epilogue(code + 1024, false);
-	fall_at = code + 1024;
-	taken_at = code + 2048;
-	emit_epilogue(taken_at, true);
-	p = emit_rip(fault_at, 0x8b, 4, &native->host_rsp);
-	emit(p, 12, 0xfc, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3);
-}
-
-/* The instruction, then a jump over to the epilogue; a branch of 5 lands at the other. */
-static void stub_put(const u8 *bytes, unsigned len)
-{
-	u8 *p = insn_at + len;
-
-	memcpy(insn_at, bytes, len);
-	p = emit_relative(emit(p, 1, 0xe9), fall_at);
-	emit_relative(emit(p, 1, 0xe9), taken_at);
-}
-
-static void on_fault(int sig, siginfo_t *info, void *context)
-{
-	ucontext_t *uc = context;
-
-	(void)info;
-	if ((u8 *)uc->uc_mcontext.gregs[REG_RIP] != insn_at &&
-	    (u8 *)uc->uc_mcontext.gregs[REG_RIP] != insn32_at) {
-		static const char text[] = "fault outside the instruction under test\n";
-
-		(void)!write(2, text, sizeof text - 1);
-		signal(sig, SIG_DFL);
-		return;
-	}
-	faulted = true;
-	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)fault_at;
-	uc->uc_mcontext.gregs[REG_EFL] &= ~0x400;
-	uc->uc_mcontext.gregs[REG_CSGSFS] =
-		(uc->uc_mcontext.gregs[REG_CSGSFS] & ~0xffffll) | USER_CS;
-}
 
 /* -- the executor's surroundings ------------------------------------------------------ */
 static struct x86 cpu;
@@ -719,8 +579,7 @@ static void state_run(const struct form *f, const struct encoding *e, struct x86
 	state_make(f, e, i, native->in, &native->in_flags);
 	state_finish(f, i, native->in);
 	memcpy(before, buffer, BUFFER_BYTES);
-	faulted = false;
-	((void (*)(void))(uintptr_t)code)();
+	native_run();
 	memcpy(memory, buffer, BUFFER_BYTES);
 	memcpy(buffer, before, BUFFER_BYTES);
 
@@ -804,26 +663,6 @@ static void every_form_as_the_silicon(void)
 }
 
 /* -- instructions that only 32-bit code has ------------------------------------------- */
-/* The stub calls them through the 32-bit code segment and is returned to. */
-static void stub_put_32(const u8 *bytes, unsigned len)
-{
-	static const u8 far_call[] = { 0xff, 0x1c, 0x25 };	/* CALL FAR [disp32] */
-	u8 *p = insn_at, *pointer = code + 3584;
-	u32 at;
-
-	insn32_at = code + 3072;
-	memcpy(insn32_at, bytes, len);
-	insn32_at[len] = 0xcb;				/* RETF */
-	at = (u32)(uintptr_t)insn32_at;
-	memcpy(pointer, &at, 4);
-	pointer[4] = USER_CS_32, pointer[5] = 0;
-	at = (u32)(uintptr_t)pointer;
-	memcpy(p, far_call, 3);
-	memcpy(p + 3, &at, 4);
-	p = emit(p + 7, 1, 0xe9);
-	emit_relative(p, fall_at);
-}
-
 static void compare_32(const struct x86_insn *i, enum x86_result r, u64 undefined)
 {
 	bool ours = r == X86_FAULT && cpu.fault.vector == X86_DE;
@@ -892,8 +731,7 @@ static void instructions_of_32_bit_code(void)
 				native->in[g] = (u32)random_value();
 			native->in[X86_RSP] = (uintptr_t)buffer + 512;
 			native->in_flags = (random_u64() & ARITH) | 0x202;
-			faulted = false;
-			((void (*)(void))(uintptr_t)code)();
+			native_run();
 			memcpy(cpu.gpr, native->in, sizeof cpu.gpr);
 			cpu.rflags = native->in_flags;
 			cpu.rip = (uintptr_t)insn32_at;
@@ -918,37 +756,17 @@ static void instructions_of_32_bit_code(void)
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = {.sa_sigaction = on_fault,
-				   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-	stack_t stack = { .ss_sp = malloc(65536), .ss_size = 65536 };
-	u8 *low;
-
 	if (argc > 1)
 		states = (unsigned)strtoul(argv[1], NULL, 0);
 	if (argc > 2)
 		seed = strtoull(argv[2], NULL, 0) | 1;
-	low = mmap(NULL, CODE_BYTES * 2 + BUFFER_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	if (low == MAP_FAILED || !stack.ss_sp) {
+	if (!native_init()) {
 		TEST_SKIP("every_form_as_the_silicon", "no memory that is writable and executable");
 		return 0;
 	}
-	code = low;
-	native = (struct native *)(low + CODE_BYTES);
-	buffer = low + 2 * CODE_BYTES;
-	stub_make();
-	sigaltstack(&stack, NULL);
-	sigaction(SIGFPE, &action, NULL);
-	sigaction(SIGSEGV, &action, NULL);
-	sigaction(SIGBUS, &action, NULL);
-	sigaction(SIGILL, &action, NULL);
-	for (unsigned n = 0; n < BUFFER_BYTES; n++)
-		buffer[n] = (u8)random_u64();
 	cpu_make();
 	forms_find();
 	TEST(every_form_as_the_silicon);
 	TEST(instructions_of_32_bit_code);
-	munmap(low, CODE_BYTES * 2 + BUFFER_BYTES);
-	free(stack.ss_sp);
 	return test_status();
 }
