@@ -39,8 +39,8 @@ static const struct mask { u32 leaf, subleaf; u8 reg; u32 keep, add; } masks[] =
 	/* FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS INVPCID AVX512F DQ RDSEED ADX SMAP IFMA CLFLUSHOPT
 	 * CLWB CD SHA BW VL */
 	{ 7, 0, X86_CPUID_EBX, 0xf1bf0000 | 0x000007a9, B(1) },
-	/* AVX512VBMI UMIP PKU VBMI2 GFNI VAES VPCLMUL VNNI BITALG VPOPCNTDQ LA57 RDPID MOVDIRI MOVDIR64B */
-	{ 7, 0, X86_CPUID_ECX, 0x18405f4e | B(16), 0 },
+	/* AVX512VBMI UMIP PKU VBMI2 GFNI VAES VPCLMUL VNNI BITALG VPOPCNTDQ LA57 RDPID MOVDIRI MOVDIR64B PKS */
+	{ 7, 0, X86_CPUID_ECX, 0x18405f4e | B(16) | B(31), 0 },
 	/* FSRM AVX512VP2INTERSECT SERIALIZE AVX512FP16 */
 	{ 7, 0, X86_CPUID_EDX, B(4) | B(8) | B(14) | B(23), 0 },
 	{ 7, 1, X86_CPUID_EAX, B(4) | B(5), 0 },
@@ -117,7 +117,7 @@ static void leaf_7_add(struct list_out *out)
 	masks_apply(7, 0, r);
 	if (!core_is_nested()) {
 		r[1] &= ~B(10);		/* INVPCID */
-		r[2] &= ~(B(3) | B(4) | B(16));	/* PKU, OSPKE, LA57 */
+		r[2] &= ~(B(3) | B(4) | B(16) | B(31));	/* PKU, OSPKE, LA57, PKS */
 	}
 	list_add(out, 7, 0, true, r);
 	if (!second)
@@ -317,6 +317,7 @@ static u64 cr4_derive(const u64 *features)
 		{ X86_CR4_FSGSBASE, X86_FEATURE_FSGSBASE }, { X86_CR4_PCIDE, X86_FEATURE_PCID },
 		{ X86_CR4_OSXSAVE, X86_FEATURE_XSAVE }, { X86_CR4_SMEP, X86_FEATURE_SMEP },
 		{ X86_CR4_SMAP, X86_FEATURE_SMAP }, { X86_CR4_PKE, X86_FEATURE_PKU },
+		{ X86_CR4_PKS, X86_FEATURE_PKS },
 	};
 	u64 valid = X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE |
 		    X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;

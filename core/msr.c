@@ -434,6 +434,11 @@ int msr_get(struct vcpu *v, u32 index, u64 *data, bool host)
 			return GP;
 		*data = v->x.tsc_aux;
 		return 0;
+	case X86_MSR_PKRS:
+		if (!host && !cpuid_has(v, X86_FEATURE_PKS))
+			return GP;
+		*data = v->x.pkrs;
+		return 0;
 	case X86_MSR_DEBUGCTL:
 		*data = v->debugctl;
 		return 0;
@@ -531,6 +536,11 @@ int msr_set(struct vcpu *v, u32 index, u64 data, bool host)
 		return pat_set(v, data);
 	case X86_MSR_TSC_AUX:
 		return tsc_aux_set(v, data, host);
+	case X86_MSR_PKRS:
+		if (data >> 32 || ((data || !host) && !cpuid_has(v, X86_FEATURE_PKS)))
+			return GP;
+		v->x.pkrs = (u32)data;
+		return 0;
 	case X86_MSR_DEBUGCTL:
 		return debugctl_set(v, data);
 	case MSR_KVM_PV_EOI_EN:
@@ -595,7 +605,7 @@ static const u32 saved[] = {
 	HV_TSC_EMULATION, HV_TSC_EMULATION_STATUS, HV_DEBUG_OPTIONS,
 	X86_MSR_SYSENTER_CS, X86_MSR_SYSENTER_ESP, X86_MSR_SYSENTER_EIP, X86_MSR_STAR, X86_MSR_CSTAR,
 	X86_MSR_KERNEL_GS_BASE, X86_MSR_SFMASK, X86_MSR_LSTAR, X86_MSR_TSC, X86_MSR_PAT,
-	X86_MSR_VM_HSAVE_PA, X86_MSR_TSC_AUX,
+	X86_MSR_VM_HSAVE_PA, X86_MSR_TSC_AUX, X86_MSR_PKRS,
 	MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW,
 	MSR_KVM_ASYNC_PF_EN, MSR_KVM_ASYNC_PF_INT, MSR_KVM_ASYNC_PF_ACK, MSR_KVM_STEAL_TIME, MSR_KVM_POLL_CONTROL, MSR_KVM_PV_EOI_EN, MSR_PLATFORM_INFO, MSR_MISC_FEATURES,
 	X86_MSR_TSC_ADJUST, X86_MSR_TSC_DEADLINE, MSR_MISC_ENABLE, MSR_MCG_STATUS, MSR_MCG_CTL,

@@ -132,7 +132,7 @@ static void registers_reset(struct vcpu *v, bool init)
 		x->sysenter_cs = x->sysenter_esp = x->sysenter_eip = 0;
 		x->pat = 0x0007040600070406ull;
 		x->xcr0 = XCR0_X87;
-		x->pkru = 0;
+		x->pkru = x->pkrs = 0;
 	}
 	v->regs_dirty = REGS_ALL;
 }

@@ -35,7 +35,7 @@ static const u8 own_features[] = {
 	F(MCA), F(CMOV), F(PAT), F(PSE36), F(CLFLUSH), F(FXSR), F(MONITOR), F(CX16), F(MOVBE), F(POPCNT),
 	F(FSGSBASE), F(BMI1), F(SMEP), F(BMI2), F(ERMS), F(ADX), F(SMAP), F(CLFLUSHOPT), F(CLWB), F(UMIP),
 	F(RDPID), F(FSRM), F(LAHF), F(SVM), F(CR8), F(LZCNT), F(PREFETCHW), F(SYSCALL), F(NX),
-	F(PDPE1GB), F(RDTSCP), F(LM), F(NRIPS),
+	F(PDPE1GB), F(RDTSCP), F(LM), F(NRIPS), F(PKS),
 };
 
 /* Executed by the host's silicon, each with the XCR0 components that it needs. */
@@ -364,6 +364,7 @@ static u64 cr4_valid(const u64 features[X86_FEATURE_WORDS])
 		{ X86_FEATURE_UMIP, X86_CR4_UMIP }, { X86_FEATURE_FSGSBASE, X86_CR4_FSGSBASE },
 		{ X86_FEATURE_XSAVE, X86_CR4_OSXSAVE }, { X86_FEATURE_SMEP, X86_CR4_SMEP },
 		{ X86_FEATURE_SMAP, X86_CR4_SMAP }, { X86_FEATURE_PKU, X86_CR4_PKE },
+		{ X86_FEATURE_PKS, X86_CR4_PKS },
 		{ X86_FEATURE_LA57, X86_CR4_LA57 },
 	};
 	u64 valid = 0;

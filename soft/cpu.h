@@ -102,7 +102,7 @@ struct soft_cpu {
 	struct x86_paging paging;
 	bool	paging_stale;	/* derive paging before the next walk */
 	struct soft_tlb tlb[SOFT_PRIVILEGES];
-	u32	keys;		/* as in PKRU, both bits: keys of pages of which a TLB has data entries */
+	u64	keys;		/* of pages of which a TLB has data entries: both bits, as in PKRU; as in PKRS << 32 */
 	struct soft_nested_entry nested[SOFT_NESTED_ENTRIES];
 	u64	nested_present[SOFT_NESTED_ENTRIES / 64];	/* bitmap of those */
 

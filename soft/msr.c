@@ -86,6 +86,8 @@ enum x86_result soft_guest_rdmsr(struct x86 *x, u32 msr, u64 *value)
 		*value = x->efer;
 	else if (msr == X86_MSR_TSC)
 		*value = soft_tsc() + soft_of(x)->tsc_offset;
+	else if (msr == X86_MSR_PKRS)
+		*value = x->pkrs;
 	else
 		return x86_raise_error(x, X86_GP, 0);
 	return X86_OK;
@@ -97,6 +99,10 @@ enum x86_result soft_guest_wrmsr(struct x86 *x, u32 msr, u64 value)
 
 	if (msr == X86_MSR_EFER)
 		return x86_write_efer(x, value);
+	if (msr == X86_MSR_PKRS && !(value >> 32)) {
+		x86_write_pkrs(x, (u32)value);
+		return X86_OK;
+	}
 	if (!reg || !is_acceptable(x, msr, value))
 		return x86_raise_error(x, X86_GP, 0);
 	*reg = msr == X86_MSR_SFMASK ? (u32)value : value;
@@ -113,6 +119,8 @@ int soft_rdmsr(struct soft_cpu *c, u32 msr, u64 *value)
 		*value = c->host_efer;
 	else if (msr == X86_MSR_TSC)
 		*value = soft_tsc();
+	else if (msr == X86_MSR_PKRS)
+		*value = c->x.pkrs;
 	else if (msr == X86_MSR_VM_CR)
 		*value = c->vm_cr;
 	else if (msr == X86_MSR_VM_HSAVE_PA)
@@ -132,6 +140,10 @@ int soft_wrmsr(struct soft_cpu *c, u32 msr, u64 value)
 		*reg = value;
 	} else if (msr == X86_MSR_EFER) {
 		c->host_efer = value;
+	} else if (msr == X86_MSR_PKRS) {
+		if (value >> 32)
+			return -1;
+		x86_write_pkrs(&c->x, (u32)value);
 	} else if (msr == X86_MSR_VM_CR) {
 		c->vm_cr = value;
 	} else if (msr == X86_MSR_VM_HSAVE_PA) {

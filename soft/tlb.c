@@ -203,7 +203,7 @@ static unsigned flush_page(struct soft_tlb *tlb, u64 linear)
 }
 
 /* Rights of protection keys changed.  Most systems never use another key than one that permits all. */
-static void flush_keys(struct soft_cpu *c, u32 changed)
+static void flush_keys(struct soft_cpu *c, u64 changed)
 {
 	c->paging_stale = true;
 	if (!(c->keys & changed))
@@ -223,7 +223,7 @@ void soft_tlb_flush(struct x86 *x, enum x86_flush kind, u64 address)
 	unsigned bits = PAGE_BITS;
 
 	if (kind == X86_FLUSH_KEYS) {
-		flush_keys(c, (u32)address);
+		flush_keys(c, address);
 		return;
 	}
 	c->window_bytes = 0;
@@ -331,8 +331,7 @@ static enum x86_result translate_slow(struct soft_cpu *c, u64 linear, unsigned a
 	if (access & X86_FETCH) {
 		fill_both(tlb, SOFT_TLB_FETCH, linear, *host, t.global);
 	} else {
-		if (t.user)
-			c->keys |= 3u << 2 * t.pkey;
+		c->keys |= 3ull << (2 * t.pkey + (t.user ? 0 : 32));
 		fill_both(tlb, SOFT_TLB_READ, linear, *host, t.global);
 		if ((access & X86_WRITE) && (!c->translator || soft_code_write(c, *host)))
 			fill_both(tlb, SOFT_TLB_WRITE, linear, *host, t.global);

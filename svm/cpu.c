@@ -76,6 +76,8 @@ int svm_cpu_enable(void)
 	if (insn_rdmsr(X86_MSR_TSC_AUX, &c->host_tsc_aux))
 		c->host_tsc_aux = 0;
 	c->tsc_aux = c->host_tsc_aux;
+	c->pkrs = 0;
+	insn_wrmsr(X86_MSR_PKRS, 0);	/* there may be none */
 	c->asid_generation++;
 	c->next_asid = 1;
 	c->enabled = true;

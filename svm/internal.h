@@ -26,6 +26,7 @@ struct svm_cpu {
 	void *host_save;	/* VM_HSAVE_PA */
 	u64 asid_generation;	/* every time ASIDs run out; 0 is never current */
 	u32 next_asid;
+	u32 pkrs;		/* what the MSR holds; a host has CR4.PKS clear */
 	u64 tsc_aux, host_tsc_aux; /* what the MSR holds; what it does outside guests */
 };
 struct svm_cpu *svm_this_cpu(void);

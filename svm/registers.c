@@ -18,7 +18,7 @@
 
 /* Shadow tables are PAE's or long mode's, and keep their guards when the guest does not. */
 #define CR0_SHADOW	(X86_CR0_PG | X86_CR0_WP)
-#define CR4_SHADOW_OFF	(X86_CR4_LA57 | X86_CR4_PCIDE | X86_CR4_PKE)
+#define CR4_SHADOW_OFF	(X86_CR4_LA57 | X86_CR4_PCIDE | X86_CR4_PKE | X86_CR4_PKS)
 #define CR4_PAGING_ONLY	(X86_CR4_SMEP | X86_CR4_SMAP)
 
 /* The VMCB keeps tables as segments. */

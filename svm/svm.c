@@ -239,6 +239,8 @@ static void state_in(struct vcpu *v, struct svm_cpu *cpu)
 		c->int_ctl = (c->int_ctl & ~VMCB_INT_CTL_V_TPR) | vcpu_cr8_get(v);
 	if (cpu->tsc_aux != v->x.tsc_aux && !insn_wrmsr(X86_MSR_TSC_AUX, v->x.tsc_aux))
 		cpu->tsc_aux = v->x.tsc_aux;
+	if (UNLIKELY(cpu->pkrs != v->x.pkrs) && !insn_wrmsr(X86_MSR_PKRS, v->x.pkrs))
+		cpu->pkrs = v->x.pkrs;
 	svm_breakpoints_load(v);
 	svm_step_begin(v);
 }

@@ -61,6 +61,7 @@ struct x86_table { u16 limit; u64 base; };
 #define X86_CR4_SMEP	BIT_U64(20)
 #define X86_CR4_SMAP	BIT_U64(21)
 #define X86_CR4_PKE	BIT_U64(22)
+#define X86_CR4_PKS	BIT_U64(24)
 
 #define X86_EFER_SCE	BIT_U64(0)
 #define X86_EFER_LME	BIT_U64(8)
@@ -129,6 +130,7 @@ enum x86_vector {
 #define X86_MSR_FS_BASE		0xc0000100u
 #define X86_MSR_GS_BASE		0xc0000101u
 #define X86_MSR_KERNEL_GS_BASE	0xc0000102u
+#define X86_MSR_PKRS		0x6e1u
 #define X86_MSR_TSC_AUX		0xc0000103u
 #define X86_MSR_VM_CR		0xc0010114u
 #define X86_MSR_VM_HSAVE_PA	0xc0010117u

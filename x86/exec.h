@@ -101,7 +101,7 @@ enum x86_flush {
 	X86_FLUSH_PAGE,		/* address: one page, global or not, current PCID */
 	X86_FLUSH_LOCAL,	/* all but global pages: a write of CR3 */
 	X86_FLUSH_ALL,		/* all: CR0.PG, CR4.PGE/PSE/PAE/SMEP/..., EFER.NXE changed */
-	X86_FLUSH_KEYS,		/* address: what changed in PKRU; data pages with such a key */
+	X86_FLUSH_KEYS,		/* address: what changed in PKRU, and in PKRS << 32; data pages with such a key */
 };
 
 /* x->attention: why the caller should look before the next instruction */
@@ -187,7 +187,7 @@ struct x86 {
 	u64	star, lstar, cstar, sfmask, kernel_gs_base, tsc_aux;
 	u64	sysenter_cs, sysenter_esp, sysenter_eip;
 	u64	pat;
-	u32	pkru;
+	u32	pkru, pkrs;
 
 	/* -- what this processor is -- */
 	u64	features[4];		/* bit enum x86_feature */
@@ -255,6 +255,7 @@ enum x86_result x86_write_cr4(struct x86 *x, u64 value);
 enum x86_result x86_write_efer(struct x86 *x, u64 value);
 enum x86_result x86_write_xcr0(struct x86 *x, u64 value);
 void x86_write_pkru(struct x86 *x, u32 value);
+void x86_write_pkrs(struct x86 *x, u32 value);
 
 /* CR0/CR4/EFER/CS combinations that VMRUN and KVM_SET_SREGS refuse. */
 bool x86_state_is_valid(const struct x86 *x);

@@ -56,7 +56,7 @@ enum x86_result x86_write_cr3(struct x86 *x, u64 value)
 enum x86_result x86_write_cr4(struct x86 *x, u64 value)
 {
 	const u64 paging = X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_SMEP | X86_CR4_SMAP |
-			   X86_CR4_PCIDE | X86_CR4_PKE | X86_CR4_LA57;
+			   X86_CR4_PCIDE | X86_CR4_PKE | X86_CR4_PKS | X86_CR4_LA57;
 	u64 changed = x->cr4 ^ value;
 
 	if (value & ~x->cr4_valid)
@@ -303,6 +303,15 @@ void x86_write_pkru(struct x86 *x, u32 value)
 	x->pkru = value;
 	if (changed)
 		x->bus->flush(x, X86_FLUSH_KEYS, changed);
+}
+
+void x86_write_pkrs(struct x86 *x, u32 value)
+{
+	u64 changed = x->pkrs ^ value;
+
+	x->pkrs = value;
+	if (changed)
+		x->bus->flush(x, X86_FLUSH_KEYS, changed << 32);
 }
 
 static HANDLER(exec_pkru)		/* RDPKRU WRPKRU */

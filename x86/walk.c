@@ -190,8 +190,8 @@ static u32 permission(const struct walk *w, const struct x86_translation *t)
 	} else {
 		denied |= write && !t->writable && (user || p->wp);
 		denied |= !user && t->user && p->smap && ((w->access & X86_IMPLICIT) || !p->ac);
-		if (p->pke && p->levels > 3 && t->user) {
-			u32 rights = p->pkru >> (2 * t->pkey);
+		if ((t->user ? p->pke : p->pks && !user) && p->levels > 3) {
+			u32 rights = (t->user ? p->pkru : p->pkrs) >> (2 * t->pkey);
 
 			if ((rights & 1) || (write && (rights & 2) && (user || p->wp)))
 				key_error = X86_PF_PK;
@@ -307,6 +307,8 @@ void x86_paging_of(const struct x86 *x, struct x86_paging *p)
 	p->pge = x->cr4 & X86_CR4_PGE;
 	p->pke = x->cr4 & X86_CR4_PKE;
 	p->pkru = x->pkru;
+	p->pks = x->cr4 & X86_CR4_PKS;
+	p->pkrs = x->pkrs;
 	p->ac = x->rflags & X86_FLAG_AC;
 	p->gb_pages = x86_feature_is_set(x->features, X86_FEATURE_PDPE1GB);
 	p->amd = x->vendor_amd;

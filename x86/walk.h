@@ -22,8 +22,8 @@ struct x86_paging {
 	bool nxe, wp, smep, smap, pse, pge;
 	bool gb_pages;		/* 1 GiB pages exist */
 	bool amd;		/* bit 8 of the fourth level and above is reserved, not ignored */
-	bool pke;
-	u32  pkru;
+	bool pke, pks;
+	u32  pkru, pkrs;
 	bool ac;		/* RFLAGS.AC: SMAP allows explicit supervisor accesses */
 };
 

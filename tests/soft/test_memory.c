@@ -289,6 +289,44 @@ static void test_protection_keys(void)
 	EXPECT(guest_is_in_handler(&g, X86_UD));
 }
 
+/* PKRS: the same for supervisors' pages, by an MSR; a user's page is not concerned. */
+CODE64(code_supervisor_keys, "1: mov $0x6e1, %ecx; xor %edx, %edx; xor %eax, %eax; wrmsr; mov (%rbx), %esi; mov %esi, 8(%rbx);"
+			     "dec %rdi; jnz 1b; mov %r8d, %eax; wrmsr; mov (%rbx), %r9d; mov %r9d, 16(%rbx); hlt")
+
+static void supervisor_keys_guest(u32 pkrs, bool user)
+{
+	guest_long(&g, code_supervisor_keys, code_supervisor_keys_end);
+	SAVE.cr4 |= X86_CR4_PKS;
+	SAVE.cr0 |= X86_CR0_WP;
+	*guest_pte(&g, 0x40000) |= 5ull << 59;
+	if (!user)
+		*guest_pte(&g, 0x40000) &= ~4ull;
+	g.memory[0x40000] = 0x77;
+	g.gpr[X86_RBX] = 0x40000;
+	g.gpr[X86_RDI] = 1000;
+	g.gpr[8] = pkrs;
+	g.gpr[9] = 0;
+	guest_intercept(&g, VMCB_INTERCEPT_EXCEPTION(X86_PF), true);
+}
+
+static void test_supervisor_protection_keys(void)
+{
+	supervisor_keys_guest(~0u, true);
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	supervisor_keys_guest(~(3u << 10), false);
+	EXPECT_EQ(guest_run(&g), VMEXIT_HLT);
+	supervisor_keys_guest(1u << 10, false);
+	EXPECT_EQ(guest_run(&g), VMEXIT_EXCP0 + X86_PF);
+	EXPECT_EQ(CONTROL.exitinfo1, X86_PF_P | X86_PF_PK);
+	EXPECT_EQ(g.gpr[9], 0);
+	supervisor_keys_guest(2u << 10, false);
+	EXPECT_EQ(guest_run(&g), VMEXIT_EXCP0 + X86_PF);
+	EXPECT_EQ(CONTROL.exitinfo1, X86_PF_P | X86_PF_W | X86_PF_PK);
+	EXPECT_EQ(CONTROL.exitinfo2, 0x40010);
+	EXPECT_EQ(soft_wrmsr(g.cpu, 0x6e1, 1ull << 32), -1);
+	EXPECT_EQ(soft_wrmsr(g.cpu, 0x6e1, 0), 0);
+}
+
 /* XSAVE's component 9; in use unless zero. */
 CODE64(code_keys_saved, "xor %ecx, %ecx; xor %edx, %edx; mov $0xc00, %eax; wrpkru; mov $0x200, %eax; xsave (%rbx);"
 			"mov 0x200(%rbx), %r8; xor %eax, %eax; wrpkru; mov $0x200, %eax; xsave 0x1000(%rbx);"
@@ -341,6 +379,7 @@ int main(void)
 	TEST(test_real_mode);
 	TEST(test_smap);
 	TEST(test_protection_keys);
+	TEST(test_supervisor_protection_keys);
 	TEST(test_protection_keys_are_saved);
 	return test_status();
 }

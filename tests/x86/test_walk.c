@@ -77,7 +77,7 @@ static struct outcome ref_leaf(struct ref *r, u64 pa, unsigned bits, bool w, boo
 {
 	const struct x86_paging *p = r->p;
 	bool ok, keyed = false;
-	unsigned rights = p->pkru >> (key * 2) & 3;
+	unsigned rights = (u ? p->pkru : p->pkrs) >> (key * 2) & 3;
 
 	if (r->fetch)
 		ok = x && (r->user ? u : !(u && p->smep));
@@ -85,7 +85,7 @@ static struct outcome ref_leaf(struct ref *r, u64 pa, unsigned bits, bool w, boo
 		ok = u && (w || !r->wr);
 	else
 		ok = (w || !r->wr || !p->wp) && !(u && p->smap && (r->implicit || !p->ac));
-	if (p->pke && p->levels >= 4 && u && !r->fetch)
+	if (p->levels >= 4 && !r->fetch && (u ? p->pke : p->pks && !r->user))
 		keyed = (rights & 1) || ((rights & 2) && r->wr && (r->user || p->wp));
 	if (!ok || keyed)
 		return ref_fault(r, true, false, keyed);
@@ -282,6 +282,7 @@ static void random_paging(struct x86_paging *p)
 		.root = (rnd() % PAGES) << 12, .nxe = chance(80), .wp = chance(70), .smep = chance(50),
 		.smap = chance(50), .pse = chance(80), .pge = chance(70), .gb_pages = chance(70),
 		.pke = chance(30), .pkru = (u32)rnd() & (u32)rnd(), .ac = chance(50),
+		.pks = chance(30), .pkrs = (u32)rnd() & (u32)rnd(),
 	};
 	if (p->levels == 3)
 		p->root |= rnd() & 0xfe0;
