@@ -313,17 +313,17 @@ static int set_nr_mmu_pages(struct call *c)
 {
 	if (c->arg < 64)
 		return -EINVAL;
-	c->vm->mmu_pages = c->arg;
+	atomic_store_relaxed(&c->vm->mmu_pages, c->arg);
 	return 0;
 }
 
 /* Unless set, KVM's 2 % of the memory, and 64 at least. */
 static int get_nr_mmu_pages(struct call *c)
 {
-	u64 pages;
+	u64 pages, set = atomic_load_relaxed(&c->vm->mmu_pages);
 
-	if (c->vm->mmu_pages)
-		return (int)(c->vm->mmu_pages & 0x7fffffff);
+	if (set)
+		return (int)(set & 0x7fffffff);
 	pages = LOCKED(c, (int)MIN_OF(slot_pages(c->vm) / 50, 0x7fffffffull));
 	return (int)MAX_OF(pages, 64u);
 }
@@ -347,7 +347,7 @@ static int set_tss_addr(struct call *c)
 {
 	if (c->arg > 0xffffffffu - 3 * PAGE_BYTES)
 		return -EINVAL;
-	c->vm->tss_address = c->arg;
+	atomic_store_relaxed(&c->vm->tss_address, c->arg);
 	return 0;
 }
 
@@ -360,7 +360,7 @@ static int set_identity_map_addr(struct call *c)
 		return -EINVAL;
 	r = host_copy_in(&address, c->arg, sizeof(address));
 	if (!r)
-		c->vm->identity_map_address = address;
+		atomic_store_relaxed(&c->vm->identity_map_address, address);
 	return r;
 }
 
@@ -368,7 +368,7 @@ static int set_boot_cpu_id(struct call *c)
 {
 	if (atomic_load_acquire(&c->vm->vcpu_count))
 		return -EBUSY;
-	c->vm->bsp_id = (u32)c->arg;
+	atomic_store_relaxed(&c->vm->bsp_id, (u32)c->arg);
 	return 0;
 }
 
@@ -554,13 +554,13 @@ static int vm_set_tsc_khz(struct call *c)
 		return -EINVAL;
 	if (c->arg && c->arg != host_tsc_khz())
 		return -EINVAL;		/* no TSC scaling */
-	c->vm->clock.tsc_khz = c->arg ? c->arg : host_tsc_khz();
+	atomic_store_relaxed(&c->vm->clock.tsc_khz, c->arg ? c->arg : host_tsc_khz());
 	return 0;
 }
 
 static int vm_get_tsc_khz(struct call *c)
 {
-	return (int)c->vm->clock.tsc_khz;
+	return (int)atomic_load_relaxed(&c->vm->clock.tsc_khz);
 }
 
 /* There is no device type of x86's that needs no hardware but VFIO, which has no groups here. */

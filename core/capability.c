@@ -134,8 +134,10 @@ static int x2apic_api_enable(struct vm *vm, u64 flags)
 {
 	if (flags & ~(u64)(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK))
 		return -EINVAL;
-	vm->x2apic_32bit |= !!(flags & KVM_X2APIC_API_USE_32BIT_IDS);
-	vm->x2apic_no_quirk |= !!(flags & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
+	if (flags & KVM_X2APIC_API_USE_32BIT_IDS)
+		atomic_store_relaxed(&vm->x2apic_32bit, true);
+	if (flags & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+		atomic_store_relaxed(&vm->x2apic_no_quirk, true);
 	return 0;
 }
 
@@ -145,8 +147,8 @@ static int split_irqchip_enable(struct vm *vm, u64 pins)
 		return -EINVAL;
 	if (vm->irq.pic || vm->split_irqchip || atomic_load_acquire(&vm->vcpu_count))
 		return -EEXIST;
-	vm->split_irqchip = true;
 	vm->irq.split_pins = (u32)pins;
+	atomic_store_release(&vm->split_irqchip, true);
 	return 0;
 }
 
@@ -154,7 +156,7 @@ static int exits_disable(struct vm *vm, u64 exits)
 {
 	if (exits & ~(u64)KVM_X86_DISABLE_VALID_EXITS)
 		return -EINVAL;
-	vm->disabled_exits |= (u32)exits & EXITS_CAN_BE_DISABLED;
+	atomic_fetch_or(&vm->disabled_exits, (u32)exits & EXITS_CAN_BE_DISABLED);
 	return 0;
 }
 
@@ -166,10 +168,10 @@ int vm_enable_capability(struct vm *vm, const struct kvm_enable_cap *cap)
 	case KVM_CAP_DISABLE_QUIRKS2:
 		if (cap->args[0] & ~(u64)quirks_known())
 			return -EINVAL;
-		vm->quirks_disabled = cap->args[0];
+		atomic_store_relaxed(&vm->quirks_disabled, cap->args[0]);
 		return 0;
 	case KVM_CAP_DISABLE_QUIRKS:
-		vm->quirks_disabled = cap->args[0];
+		atomic_store_relaxed(&vm->quirks_disabled, cap->args[0]);
 		return 0;
 	case KVM_CAP_SPLIT_IRQCHIP:
 		return split_irqchip_enable(vm, cap->args[0]);
@@ -178,14 +180,14 @@ int vm_enable_capability(struct vm *vm, const struct kvm_enable_cap *cap)
 	case KVM_CAP_X2APIC_API:
 		return x2apic_api_enable(vm, cap->args[0]);
 	case KVM_CAP_EXCEPTION_PAYLOAD:
-		vm->exception_payload = cap->args[0];
+		atomic_store_relaxed(&vm->exception_payload, !!cap->args[0]);
 		return 0;
 	case KVM_CAP_X86_USER_SPACE_MSR:
 		if (cap->args[0] & ~(u64)(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN |
 					  KVM_MSR_EXIT_REASON_FILTER))
 			return -EINVAL;
-		vm->user_msr_exit_reasons = (u32)cap->args[0];
-		vm->user_msr_exits_enabled = cap->args[0] != 0;
+		atomic_store_relaxed(&vm->user_msr_exit_reasons, (u32)cap->args[0]);
+		atomic_store_relaxed(&vm->user_msr_exits_enabled, cap->args[0] != 0);
 		return 0;
 	case KVM_CAP_X86_DISABLE_EXITS:
 		return exits_disable(vm, cap->args[0]);
@@ -193,15 +195,15 @@ int vm_enable_capability(struct vm *vm, const struct kvm_enable_cap *cap)
 	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
 		return dirty_ring_enable(vm, cap->args[0]);
 	case KVM_CAP_MSR_PLATFORM_INFO:
-		vm->platform_info_hidden = !cap->args[0];
+		atomic_store_relaxed(&vm->platform_info_hidden, !cap->args[0]);
 		return 0;
 	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
 		if (cap->args[0] & ~1ull)
 			return -EINVAL;
-		vm->exit_on_emulation_failure = cap->args[0];
+		atomic_store_relaxed(&vm->exit_on_emulation_failure, !!cap->args[0]);
 		return 0;
 	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
-		vm->triple_fault_event = cap->args[0];
+		atomic_store_relaxed(&vm->triple_fault_event, !!cap->args[0]);
 		return 0;
 	case KVM_CAP_HALT_POLL:			/* a sleeping vCPU never polls */
 		return 0;
@@ -211,7 +213,7 @@ int vm_enable_capability(struct vm *vm, const struct kvm_enable_cap *cap)
 		if (!cap->args[0] || cap->args[0] > VM_MAX_VCPU_ID ||
 		    (vm->max_vcpu_ids && vm->max_vcpu_ids != cap->args[0]))
 			return -EINVAL;
-		vm->max_vcpu_ids = (u32)cap->args[0];
+		atomic_store_relaxed(&vm->max_vcpu_ids, (u32)cap->args[0]);
 		return 0;
 	default:
 		return -EINVAL;

@@ -207,7 +207,7 @@ void clock_tsc_write(struct vcpu *v, u64 value, bool host)
 
 void clock_vcpu_init(struct vcpu *v)
 {
-	v->tsc_khz = v->vm->clock.tsc_khz;
+	v->tsc_khz = atomic_load_relaxed(&v->vm->clock.tsc_khz);
 	tsc_synchronize(v, 0);
 }
 

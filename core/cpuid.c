@@ -400,7 +400,7 @@ static void runtime_patch(struct vcpu *v, struct kvm_cpuid_entry2 *entries, u32 
 		if ((e->ecx & B(26)) && (v->x.cr4 & X86_CR4_OSXSAVE))
 			e->ecx |= B(27);
 		/* Older clients never set the MSR, so CPUID follows it only if they ask. */
-		if (v->vm->quirks_disabled & KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT) {
+		if (vm_quirk_is_off(v->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)) {
 			e->ecx &= ~B(3);
 			if (v->misc_enable & BIT_U64(18))
 				e->ecx |= B(3);

@@ -496,7 +496,7 @@ static enum emulated fail(struct vcpu *v)
 	const struct emulate *em = &v->emulate;
 	struct kvm_run *run = v->run;
 
-	if (v->x.cpl == 3 && !v->vm->exit_on_emulation_failure) {
+	if (v->x.cpl == 3 && !atomic_load_relaxed(&v->vm->exit_on_emulation_failure)) {
 		event_exception(v, X86_UD, false, 0);
 		return EMULATE_FAULTED;
 	}

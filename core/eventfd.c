@@ -305,7 +305,7 @@ static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *args)
 
 	if (!irq_chip_in_kernel(vm))
 		return -EINVAL;
-	if (resample && vm->split_irqchip)
+	if (resample && atomic_load_acquire(&vm->split_irqchip))
 		return -EINVAL;
 	e = eventfds_of(vm);
 	if (e && e->irqfds_count >= IRQFDS_MAX)

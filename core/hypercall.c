@@ -118,7 +118,7 @@ bool hypercall_is_foreign(struct vcpu *v)
 	gpa_t at[CALL_BYTES];
 	u8 bytes[CALL_BYTES];
 
-	if (v->vm->quirks_disabled & KVM_X86_QUIRK_FIX_HYPERCALL_INSN || !instruction_find(v, X86_FETCH, at))
+	if (vm_quirk_is_off(v->vm, KVM_X86_QUIRK_FIX_HYPERCALL_INSN) || !instruction_find(v, X86_FETCH, at))
 		return false;
 	for (unsigned n = 0; n < CALL_BYTES; n++)
 		if (vcpu_guest_read(v, at[n], &bytes[n], 1))

@@ -43,7 +43,7 @@ struct irq_routing {
 /* The high address holds bits 8-31 of the destination, if the client speaks 32-bit ids. */
 static bool msi_is_valid(const struct vm *vm, u32 address_hi)
 {
-	return !vm->x2apic_32bit || !(address_hi & 0xff);
+	return !atomic_load_relaxed(&vm->x2apic_32bit) || !(address_hi & 0xff);
 }
 
 static void msi_message(const struct vm *vm, u32 lo, u32 hi, u32 data, struct lapic_message *m)
@@ -54,7 +54,7 @@ static void msi_message(const struct vm *vm, u32 lo, u32 hi, u32 data, struct la
 		.vector = data & APIC_VECTOR, .mode = (data & APIC_MODE) >> 8,
 		.level = data & APIC_LEVEL, .assert = true,
 	};
-	if (vm->x2apic_32bit)
+	if (atomic_load_relaxed(&vm->x2apic_32bit))
 		m->dest |= hi & 0xffffff00u;
 }
 
@@ -357,7 +357,7 @@ bool irq_split_wants_eoi(struct vm *vm, unsigned vector)
 
 bool irq_chip_in_kernel(const struct vm *vm)
 {
-	return vm->split_irqchip || atomic_load_acquire(&vm->irq.pic);
+	return atomic_load_acquire(&vm->split_irqchip) || atomic_load_acquire(&vm->irq.pic);
 }
 
 int irq_create_chips(struct vm *vm)

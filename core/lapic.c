@@ -326,7 +326,7 @@ bool lapic_claims(struct vcpu *v, gpa_t gpa)
 /* Without an open page the address is a hole; KVM answers for it, unless told not to. */
 static int hole(struct vcpu *v)
 {
-	return v->vm->quirks_disabled & KVM_X86_QUIRK_LAPIC_MMIO_HOLE ? -EOPNOTSUPP : 0;
+	return vm_quirk_is_off(v->vm, KVM_X86_QUIRK_LAPIC_MMIO_HOLE) ? -EOPNOTSUPP : 0;
 }
 
 int lapic_mmio_read(struct vcpu *v, gpa_t gpa, unsigned bytes, void *data)
@@ -485,7 +485,7 @@ void lapic_destroy(struct vcpu *v)
 void lapic_reset(struct vcpu *v, bool init)
 {
 	struct lapic *l = v->lapic;
-	bool bsp = v->id == v->vm->bsp_id;
+	bool bsp = v->id == atomic_load_relaxed(&v->vm->bsp_id);
 	bool x2;
 
 	if (!init)
@@ -505,7 +505,7 @@ void lapic_reset(struct vcpu *v, bool init)
 	for (unsigned lvt = APIC_LVT_TIMER; lvt <= LVT_LAST; lvt += 0x10)
 		lapic_reg_set(l, lvt, APIC_LVT_MASKED);
 	/* The BIOS of a real board would connect the PICs. */
-	if (bsp && !(v->vm->quirks_disabled & KVM_X86_QUIRK_LINT0_REENABLED))
+	if (bsp && !vm_quirk_is_off(v->vm, KVM_X86_QUIRK_LINT0_REENABLED))
 		lapic_reg_set(l, APIC_LVT0, LAPIC_EXTINT << 8);
 	lapic_timer_mode(l);
 	lapic_timer_divide(l);
@@ -544,7 +544,7 @@ int lapic_get(struct vcpu *v, struct kvm_lapic_state *s)
 		state_put(s, offset, lapic_reg(l, offset));
 	state_put(s, APIC_PPR, ppr(l));
 	state_put(s, APIC_TMCCT, count);
-	if (lapic_is_x2(l) && !v->vm->x2apic_32bit)
+	if (lapic_is_x2(l) && !atomic_load_relaxed(&v->vm->x2apic_32bit))
 		state_put(s, APIC_ID, v->id << 24);
 	return 0;
 }
@@ -558,7 +558,7 @@ int lapic_set(struct vcpu *v, const struct kvm_lapic_state *s)
 		return -EINVAL;
 	id = state_value(s, APIC_ID);
 	if (lapic_is_x2(l)) {
-		if (v->vm->x2apic_32bit && id != v->id)
+		if (atomic_load_relaxed(&v->vm->x2apic_32bit) && id != v->id)
 			return -EINVAL;
 		id = v->id;	/* can't be changed; its 8-bit form may be short of bits */
 	}

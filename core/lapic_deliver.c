@@ -103,7 +103,7 @@ static bool is_everybody(const struct lapic *l, const struct lapic *source, u32 
 		return dest == XAPIC_EVERYBODY;
 	/* Devices speak 8 bits: 0xff reaches x2APICs too, unless the client asked for 0xff to be 255. */
 	return dest == X2APIC_EVERYBODY ||
-	       (!source && dest == XAPIC_EVERYBODY && !l->v->vm->x2apic_no_quirk);
+	       (!source && dest == XAPIC_EVERYBODY && !atomic_load_relaxed(&l->v->vm->x2apic_no_quirk));
 }
 
 static bool physical_matches(const struct lapic *l, u32 dest)

@@ -121,7 +121,7 @@ static u64 *table_get(struct vm *vm, u64 *entry)
 	if (!table)
 		return NULL;
 	vm->mmu.pages++;
-	vm->stat[VM_STAT_mmu_pages] = vm->mmu.pages;
+	atomic_store_relaxed(&atomic_load_acquire(&vm->stat)[VM_STAT_mmu_pages], vm->mmu.pages);
 	entry_write(vm, entry, host_bus_address(table) | ENTRY_P | ENTRY_W | ENTRY_U | ENTRY_A);
 	return table;
 }
@@ -130,7 +130,7 @@ static void table_free(struct vm *vm, u64 *table)
 {
 	host_free_pages(table, 0);
 	vm->mmu.pages--;
-	vm->stat[VM_STAT_mmu_pages] = vm->mmu.pages;
+	atomic_store_relaxed(&atomic_load_acquire(&vm->stat)[VM_STAT_mmu_pages], vm->mmu.pages);
 }
 
 /* A frame's address space is in the bits above it, and each has a table. */
@@ -175,7 +175,7 @@ static u64 *entry_parent(struct mmu *mmu, gfn_t gfn)
 
 void mmu_flush(struct vm *vm)
 {
-	vm->stat[VM_STAT_remote_tlb_flush]++;
+	vm_stat_add(vm, VM_STAT_remote_tlb_flush, 1);
 	vm_request_all(vm, REQ_TLB_FLUSH, true);
 }
 
@@ -237,7 +237,7 @@ void mmu_zap(struct vm *vm, gfn_t gfn, u64 pages)
 	}
 	host_mutex_lock(&mmu->lock);
 	zapped = zap_locked(vm, gfn, range_end(gfn, pages), &detached);
-	vm->stat[VM_STAT_mmu_zaps] += zapped;
+	vm_stat_add(vm, VM_STAT_mmu_zaps, zapped);
 	zapped |= mmu->nested;
 	host_mutex_unlock(&mmu->lock);
 	if (!zapped)
@@ -427,7 +427,7 @@ enum mmu_fault mmu_page_begin(struct vcpu *v, gpa_t gpa, bool write, struct mmu_
 	p->writable = p->page.writable && !(s->flags & KVM_MEM_READONLY) && (write || !s->dirty);
 	if (write && s->dirty)
 		slot_set_dirty(vm, v, s, (gpa >> PAGE_BITS) - s->gfn);
-	vm->stat[VM_STAT_mmu_faults]++;
+	vm_stat_add(vm, VM_STAT_mmu_faults, 1);
 	return MMU_FIXED;
 }
 

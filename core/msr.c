@@ -446,7 +446,7 @@ int msr_get(struct vcpu *v, u32 index, u64 *data, bool host)
 		*data = v->eoi_msr;
 		return 0;
 	case MSR_PLATFORM_INFO:
-		if (!host && v->vm->platform_info_hidden)
+		if (!host && atomic_load_relaxed(&v->vm->platform_info_hidden))
 			return GP;
 		*data = v->platform_info;
 		return 0;

@@ -141,7 +141,7 @@ static int sregs_set(struct vcpu *v, const struct kvm_sregs *s)
 	vcpu_request(v, REQ_TLB_FLUSH);
 	vcpu_request(v, REQ_EVENT);
 	/* Older clients reset a halted boot processor by its registers alone. */
-	if (v->id == v->vm->bsp_id && v->x.rip == 0xfff0 && s->cs.selector == 0xf000 &&
+	if (v->id == atomic_load_relaxed(&v->vm->bsp_id) && v->x.rip == 0xfff0 && s->cs.selector == 0xf000 &&
 	    !(s->cr0 & X86_CR0_PE))
 		atomic_store_release(&v->mp_state, KVM_MP_STATE_RUNNABLE);
 	return 0;
@@ -222,7 +222,7 @@ int vcpu_get_events(struct vcpu *v, struct kvm_vcpu_events *e)
 
 	*e = (struct kvm_vcpu_events){ 0 };
 	/* Without payloads the client knows one state only, and calls it injected. */
-	if (v->vm->exception_payload) {
+	if (atomic_load_relaxed(&v->vm->exception_payload)) {
 		e->exception.injected = q->exception.injected;
 		e->exception.pending = q->exception.pending;
 		e->exception_has_payload = q->exception.has_payload;
@@ -247,7 +247,7 @@ int vcpu_get_events(struct vcpu *v, struct kvm_vcpu_events *e)
 	e->nmi.pending = atomic_load_acquire(&q->nmi.pending) != 0;
 	e->nmi.masked = be->nmi_masked_get(v);
 
-	if (v->vm->triple_fault_event) {
+	if (atomic_load_relaxed(&v->vm->triple_fault_event)) {
 		e->triple_fault.pending = atomic_load_acquire(&v->requests) >> REQ_TRIPLE_FAULT & 1;
 		e->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
 	}
@@ -261,12 +261,12 @@ static bool events_are_valid(struct vcpu *v, const struct kvm_vcpu_events *e)
 {
 	u32 known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
 		    KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_PAYLOAD |
-		    (v->vm->triple_fault_event ? KVM_VCPUEVENT_VALID_TRIPLE_FAULT : 0);
+		    (atomic_load_relaxed(&v->vm->triple_fault_event) ? KVM_VCPUEVENT_VALID_TRIPLE_FAULT : 0);
 
 	if (e->flags & ~known)
 		return false;
 	if (e->flags & KVM_VCPUEVENT_VALID_PAYLOAD) {
-		if (!v->vm->exception_payload || (e->exception.pending && e->exception.injected))
+		if (!atomic_load_relaxed(&v->vm->exception_payload) || (e->exception.pending && e->exception.injected))
 			return false;
 	}
 	if ((e->exception.injected || (e->flags & KVM_VCPUEVENT_VALID_PAYLOAD && e->exception.pending)) &&

@@ -165,7 +165,7 @@ static enum next io_to_client(struct vcpu *v, const struct exit *e, const void *
 	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_BYTES;
 	__builtin_memcpy(v->pio_page, data, e->io.bytes);
 	/* A reset port of old clients: they expect RIP to be past it when they reset. */
-	if (!e->io.in && e->io.port == 0x7e && !(v->vm->quirks_disabled & KVM_X86_QUIRK_OUT_7E_INC_RIP)) {
+	if (!e->io.in && e->io.port == 0x7e && !vm_quirk_is_off(v->vm, KVM_X86_QUIRK_OUT_7E_INC_RIP)) {
 		v->completion = COMPLETE_NOTHING;
 		vcpu_skip(v, e->next_rip);
 	}
@@ -216,7 +216,7 @@ static enum next msr_refused(struct vcpu *v, const struct exit *e, int why, bool
 		     why == MSR_FILTERED ? KVM_MSR_EXIT_REASON_FILTER : KVM_MSR_EXIT_REASON_UNKNOWN;
 	struct kvm_run *run = v->run;
 
-	if (!v->vm->user_msr_exits_enabled || !(v->vm->user_msr_exit_reasons & reason))
+	if (!atomic_load_relaxed(&v->vm->user_msr_exits_enabled) || !(atomic_load_relaxed(&v->vm->user_msr_exit_reasons) & reason))
 		return inject_gp(v);
 	v->msr_exit.index = (u32)v->x.gpr[1];
 	v->msr_exit.next_rip = e->next_rip;
@@ -469,7 +469,7 @@ static enum next exit_mwait(struct vcpu *v, const struct exit *e)
 {
 	const struct kvm_cpuid_entry2 *one = cpuid_find(v, 1, 0);
 
-	if ((v->vm->quirks_disabled & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) && !(one && (one->ecx & BIT_U64(3))))
+	if (vm_quirk_is_off(v->vm, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) && !(one && (one->ecx & BIT_U64(3))))
 		return inject_ud(v);
 	return skip(v, e);
 }
@@ -780,7 +780,7 @@ void vcpu_apic_events_accept(struct vcpu *v)
 		return;
 	if (atomic_exchange(&v->pending_init, 0)) {
 		vcpu_reset(v, true);
-		atomic_store_release(&v->mp_state, v->id == v->vm->bsp_id ? KVM_MP_STATE_RUNNABLE :
+		atomic_store_release(&v->mp_state, v->id == atomic_load_relaxed(&v->vm->bsp_id) ? KVM_MP_STATE_RUNNABLE :
 				     KVM_MP_STATE_INIT_RECEIVED);
 	}
 	if (!atomic_load_acquire(&v->pending_sipi))

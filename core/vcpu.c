@@ -230,7 +230,7 @@ static void vcpu_parts_destroy(struct vcpu *v)
 
 static void vcpu_state_create(struct vcpu *v)
 {
-	v->apic_base = 0xfee00000ull | BIT_U64(11) | (v->id == v->vm->bsp_id ? BIT_U64(8) : 0);
+	v->apic_base = 0xfee00000ull | BIT_U64(11) | (v->id == atomic_load_relaxed(&v->vm->bsp_id) ? BIT_U64(8) : 0);
 	v->external_vector = -1;
 	v->mcg_cap = VCPU_MCE_BANKS;
 	v->microcode_revision = 0x01000065;	/* KVM's for AMD guests */
@@ -244,7 +244,7 @@ static void vcpu_state_create(struct vcpu *v)
 	vcpu_set_cpuid(v, NULL, 0);
 	clock_vcpu_init(v);
 	vcpu_reset(v, false);
-	atomic_store_release(&v->mp_state, !v->lapic || v->id == v->vm->bsp_id ?
+	atomic_store_release(&v->mp_state, !v->lapic || v->id == atomic_load_relaxed(&v->vm->bsp_id) ?
 			     KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED);
 	vcpu_request(v, REQ_MMU_ROOT);
 	vcpu_request(v, REQ_EVENT);
@@ -274,7 +274,7 @@ int vcpu_create(struct vm *vm, u32 id, void *run, struct vcpu **out)
 	struct vcpu *v;
 	int r;
 
-	if (id >= VM_MAX_VCPU_ID || (vm->max_vcpu_ids && id >= vm->max_vcpu_ids))
+	if (id >= VM_MAX_VCPU_ID || (atomic_load_relaxed(&vm->max_vcpu_ids) && id >= atomic_load_relaxed(&vm->max_vcpu_ids)))
 		return -EINVAL;
 	v = host_alloc(sizeof(*v), 0);
 	if (!v)

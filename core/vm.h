@@ -4,7 +4,8 @@
  *
  * Locking: vm->lock guards the configuration (slots, vCPU creation, interrupt chips,
  * capabilities).  What running vCPUs read (slots, routing, I/O buses) is published by
- * pointer and read inside vm->srcu.  Order: vm->lock, v->lock, then mmu.lock; irq locks
+ * pointer and read inside vm->srcu; single words of the configuration, which a client may
+ * change while they run, are atomic.  Order: vm->lock, v->lock, then mmu.lock; irq locks
  * (PIC, IOAPIC, LAPIC) are spins and innermost.
  */
 #ifndef CORE_VM_H
@@ -78,6 +79,20 @@ struct vm {
 /* [sleep] type is KVM_CREATE_VM's.  0 and *vm, -EINVAL, -ENOMEM, -EOPNOTSUPP. */
 int  vm_create(unsigned long type, struct vm **vm);
 void vm_destroy(struct vm *vm);			/* [sleep] after its last handle is closed */
+
+/* [mmu lock]  The counts may move to what a door shows at any time. */
+static inline void vm_stat_add(struct vm *vm, enum vm_stat n, u64 more)
+{
+	u64 *at = &atomic_load_acquire(&vm->stat)[n];
+
+	atomic_store_relaxed(at, *at + more);
+}
+
+/* Has the client switched the behaviour KVM_X86_QUIRK_* off? */
+static inline bool vm_quirk_is_off(const struct vm *vm, u64 quirk)
+{
+	return atomic_load_relaxed(&vm->quirks_disabled) & quirk;
+}
 
 /* KVM_CHECK_EXTENSION: 0 if absent.  vm may be NULL.  [sleep] */
 int  vm_capability(struct vm *vm, u32 capability);

@@ -64,7 +64,7 @@ void svm_intercepts_update(struct vcpu *v)
 {
 	struct svm_vcpu *s = svm_of(v);
 	struct vmcb *vmcb = s->vmcb;
-	u32 disabled = v->vm->disabled_exits;
+	u32 disabled = atomic_load_relaxed(&v->vm->disabled_exits);
 
 	__builtin_memset(vmcb->control.intercept, 0, sizeof(vmcb->control.intercept));
 	for (unsigned n = 0; n < sizeof(always); n++)

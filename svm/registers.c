@@ -96,7 +96,7 @@ static void control_set(struct vcpu *v, struct vmcb_save *save)
 {
 	struct svm_vcpu *s = svm_of(v);
 	const struct x86 *x = &v->x;
-	u64 caching = v->vm->quirks_disabled & KVM_X86_QUIRK_CD_NW_CLEARED ? 0 : CR0_CACHING;
+	u64 caching = vm_quirk_is_off(v->vm, KVM_X86_QUIRK_CD_NW_CLEARED) ? 0 : CR0_CACHING;
 	u64 cr0_hidden, cr4_hidden;
 
 	save->cr0 = x->cr0 & ~caching;

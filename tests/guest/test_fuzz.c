@@ -16,6 +16,7 @@
  */
 #include "tests/guest/arguments.h"
 
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -49,7 +50,7 @@ static int pick(struct worker *w, enum handle_kind kind)
 static void handle_close(u32 h, enum handle_kind kind)
 {
 	if (h && kind == STATS_HANDLE)
-		close((int)h - 1);
+		syscall(SYS_close, (int)h - 1);		/* races are meant, by number: not for TSan */
 	else if (h)
 		akvm_close((int)h - 1);
 }

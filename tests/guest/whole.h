@@ -86,9 +86,10 @@ static inline bool whole_get(const struct whole_machine *m, struct whole *w)
 	WHOLE_CPU(KVM_GET_XCRS, &w->xcrs);
 	WHOLE_CPU(KVM_GET_XSAVE2, w->xsave);
 	WHOLE_CPU(KVM_GET_MP_STATE, &w->mp);
-	w->nested.head.size = sizeof(w->nested);
-	if (m->ioctl(m->system, KVM_CHECK_EXTENSION, KVM_CAP_NESTED_STATE) > 0)
+	if (m->ioctl(m->system, KVM_CHECK_EXTENSION, KVM_CAP_NESTED_STATE) > 0) {
+		w->nested.head.size = sizeof(w->nested);
 		WHOLE_CPU(KVM_GET_NESTED_STATE, &w->nested);
+	}
 	w->tsc_khz = m->ioctl(m->cpu, KVM_GET_TSC_KHZ, 0);
 	if (m->has_lapic)
 		WHOLE_CPU(KVM_GET_LAPIC, &w->lapic);
@@ -130,7 +131,7 @@ static inline bool whole_set(const struct whole_machine *m, struct whole *w)
 		good &= whole_msrs(m, KVM_SET_MSRS, w);
 	}
 	WHOLE_CPU(KVM_SET_MP_STATE, &w->mp);
-	if (w->nested.head.size > sizeof(w->nested.head) || w->nested.head.flags)
+	if (w->nested.head.size)
 		WHOLE_CPU(KVM_SET_NESTED_STATE, &w->nested);
 	WHOLE_CPU(KVM_SET_VCPU_EVENTS, &w->events);
 	return good;
