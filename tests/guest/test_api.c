@@ -5,24 +5,10 @@
  * What crosses is placed so that it ends where an unmapped page begins: a byte too many in
  * either direction is a crash here, and an -EFAULT that should not be.
  */
+#include "tests/guest/rows.h"
 #include "tests/guest/tiny.h"
 
 #include <sys/resource.h>
-
-enum handle_kind { SYSTEM_HANDLE, VM_HANDLE, VCPU_HANDLE };
-enum argument { VALUE, IN, OUT, INOUT, SELF };
-
-static const struct row {
-	const char *name;
-	enum handle_kind kind;
-	unsigned long request;
-	enum argument argument;
-} rows[] = {
-#define SYSTEM(name, argument, handler) { #name, SYSTEM_HANDLE, name, argument },
-#define VM(name, argument, handler) { #name, VM_HANDLE, name, argument },
-#define VCPU(name, argument, handler) { #name, VCPU_HANDLE, name, argument },
-#include "api/ioctl.def"
-};
 
 CODE64(one_cpuid, "cpuid\n" DONE)
 CODE64(one_store, "movl $0x55, 0x50000\n" DONE)
