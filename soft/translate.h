@@ -316,6 +316,8 @@ void emit_stack_add(struct translation *b, s32 bytes);
 bool address_is_native(const struct translation *b, const struct x86_insn *i);
 /* Host memory for so many bytes at a: the guest's, checked.  May use both scratch registers. */
 struct host_mem memory_open(struct translation *b, const struct address *a, unsigned bytes, bool write, bool align);
+/* Into the table at entry; the branch that is taken if it is not there; then T1 gets the addend. */
+u8 *emit_tlb_look_up(struct emitter *e, struct host_mem entry, s32 keep);
 /* The check alone; its cold code fills the entry. */
 u8 *memory_check(struct translation *b, const struct address *a, unsigned bytes, bool write, bool align);
 bool address_is_simple(const struct address *a);

@@ -233,12 +233,26 @@ static struct host_mem open_constant(struct translation *b, const struct address
 	return mem_at(T0, (s32)(a->fixed & (PAGE_BYTES - 1)));
 }
 
+/* T1: the first byte's address; T0: the last one's, of which the bits in keep are compared. */
+u8 *emit_tlb_look_up(struct emitter *e, struct host_mem entry, s32 keep)
+{
+	u8 *from;
+
+	emit_shift_imm(e, 0, 5, T1, 8);
+	emit_alu_imm(e, 0, E_AND, T1, (X86_TLB_ENTRIES - 1) << 4);
+	emit_alu_imm(e, E_W, E_AND, T0, keep);
+	emit_rm(e, E_W, E_ONE, 0x3b, T0, entry);
+	from = emit_jcc(e, E_CC_NE);
+	entry.disp += 8;
+	emit_load(e, T1, entry);
+	return from;
+}
+
 /* Ends with the branch out of line, whose displacement it returns; then T1 gets the addend. */
 u8 *memory_check(struct translation *b, const struct address *a, unsigned bytes, bool write, bool align)
 {
 	struct host_mem entry = { .base = H_RBP, .index = T1, .disp = table_of(b, write) };
 	struct emitter *e = &b->e;
-	u8 *from;
 
 	if (address_is_simple(a)) {
 		struct host_mem m = mem_at(host_of[a->base], (s32)a->fixed);
@@ -259,14 +273,7 @@ u8 *memory_check(struct translation *b, const struct address *a, unsigned bytes,
 		if (!align && bytes > 1)
 			emit_lea(e, T0, mem_at(T0, (s32)bytes - 1));
 	}
-	emit_shift_imm(e, 0, 5, T1, 8);
-	emit_alu_imm(e, 0, E_AND, T1, (X86_TLB_ENTRIES - 1) << 4);
-	emit_alu_imm(e, E_W, E_AND, T0, align ? (s32)(-4096 | (s32)(bytes - 1)) : -4096);
-	emit_rm(e, E_W, E_ONE, 0x3b, T0, entry);
-	from = emit_jcc(e, E_CC_NE);
-	entry.disp += 8;
-	emit_load(e, T1, entry);
-	return from;
+	return emit_tlb_look_up(e, entry, align ? (s32)(-4096 | (s32)(bytes - 1)) : -4096);
 }
 
 /*

@@ -179,19 +179,11 @@ static u8 *run_check(struct translation *b, unsigned reg, unsigned log_bytes, bo
 	const struct x86_tlb *tlb = &b->c->tlb[b->mode % CODE_NARROW].data;
 	struct host_mem entry = context_at(b->c, write ? tlb->write : tlb->read);
 	struct emitter *e = &b->e;
-	u8 *from;
 
 	entry.index = T1;
 	emit_lea(e, T0, (struct host_mem){ .base = (u8)reg, .index = H_RCX, .scale = (u8)log_bytes, .disp = -1 });
 	emit_mov32(e, T1, reg);
-	emit_shift_imm(e, 0, 5, T1, 8);
-	emit_alu_imm(e, 0, E_AND, T1, (X86_TLB_ENTRIES - 1) << 4);
-	emit_alu_imm(e, E_W, E_AND, T0, -4096);
-	emit_rm(e, E_W, E_ONE, 0x3b, T0, entry);
-	from = emit_jcc(e, E_CC_NE);
-	entry.disp += 8;
-	emit_load(e, T1, entry);
-	return from;
+	return emit_tlb_look_up(e, entry, -4096);
 }
 
 static void translate_rep(struct translation *b, const struct x86_insn *i)

@@ -136,13 +136,7 @@ static void emit_stack_page(struct soft_cpu *c, struct emitter *e, unsigned priv
 	u8 *ask;
 
 	emit_mov32(e, T1, T0);
-	emit_shift_imm(e, 0, 5, T1, 8);
-	emit_alu_imm(e, 0, E_AND, T1, (X86_TLB_ENTRIES - 1) << 4);
-	emit_alu_imm(e, E_W, E_AND, T0, -4096);
-	emit_rm(e, E_W, E_ONE, 0x3b, T0, entry);
-	ask = emit_jcc(e, E_CC_NE);
-	entry.disp += 8;
-	emit_load(e, T1, entry);
+	ask = emit_tlb_look_up(e, entry, -4096);
 	emit_store(e, T0, context_at(c, &t->stack[privilege].page));
 	emit_store(e, T1, context_at(c, &t->stack[privilege].addend));
 	put8(e, 0xc3);
